@@ -1,0 +1,155 @@
+//! A cluster, found through its trackers.
+
+use std::sync::Arc;
+
+use tnv_proto::state::ClusterState;
+use tnv_proto::{AppId, Attributes, Checksum, FileKey, StorageAddresses, UserId};
+
+use crate::error::Attempts;
+use crate::pool::Pools;
+use crate::{ClientError, Download, Options, Source, StorageClient, TrackerClient, Uploaded, upload};
+
+/// A cluster, found through its trackers. Cheap to clone: clones share their connections.
+///
+/// Every tracker is tried, from a random one on, and every storage of its answer in the order it gives.
+#[derive(Debug, Clone)]
+pub struct Client {
+    trackers: Arc<[TrackerClient]>,
+    pools: Pools,
+}
+
+impl Client {
+    /// The cluster of the trackers at these addresses (`host:port` each). Nothing is connected yet.
+    pub fn new(trackers: Vec<String>, options: Options) -> Self {
+        let pools = Pools::new(options);
+        let trackers =
+            trackers.iter().map(|address| TrackerClient::with_pools(address, pools.clone())).collect();
+        Client { trackers, pools }
+    }
+
+    /// The user's group and the storages that serve it, in the order they should be tried.
+    ///
+    /// # Errors
+    /// If no tracker tells: 403 for an app that is not served, 503 if no storage is active.
+    pub async fn storages(&self, app: &AppId, user: &UserId) -> Result<StorageAddresses, ClientError> {
+        self.ask_trackers(|tracker| async move { tracker.saddrs(app, user).await }).await
+    }
+
+    /// All groups and storages as text for people.
+    ///
+    /// # Errors
+    /// If no tracker tells.
+    pub async fn groups(&self) -> Result<String, ClientError> {
+        self.ask_trackers(|tracker| async move { tracker.groups().await }).await
+    }
+
+    /// All groups and storages, as the first tracker that answers knows them.
+    ///
+    /// # Errors
+    /// If no tracker tells.
+    pub async fn state(&self) -> Result<ClusterState, ClientError> {
+        self.ask_trackers(|tracker| async move { tracker.state().await }).await
+    }
+
+    /// Stores a new file.
+    ///
+    /// A storage that cannot have taken the file (unreachable, broken off before the last byte, refused with 503 or
+    /// 507) is followed by the next one if the source can start again. Once all bytes were sent to a storage and no
+    /// answer came, the file is sent to nobody else: the storages are asked for it instead, and if one has it with
+    /// this size and BLAKE3, the upload has succeeded.
+    ///
+    /// # Errors
+    /// A refusal (409: the id is taken, 413: too large, 507: no space), [`ClientError::Uncertain`] if the outcome
+    /// is not known, [`ClientError::Local`] if the source fails or is shorter than it said.
+    pub async fn upload(&self, key: &FileKey, source: Source) -> Result<Uploaded, ClientError> {
+        upload::upload(&self.storages_of(key).await?, key, source).await
+    }
+
+    /// A file's length in bytes.
+    ///
+    /// # Errors
+    /// [`ClientError::is_not_found`] if it does not exist.
+    pub async fn file_size(&self, key: &FileKey) -> Result<u64, ClientError> {
+        self.ask_storages(key, |storage| async move { storage.file_size(key).await }).await
+    }
+
+    /// What is known of a file. A storage too old for it tells the size only; the rest is empty, 0 or unknown.
+    ///
+    /// # Errors
+    /// [`ClientError::is_not_found`] if it does not exist.
+    pub async fn stat(&self, key: &FileKey) -> Result<Attributes, ClientError> {
+        self.ask_storages(key, |storage| async move { storage.stat(key).await }).await
+    }
+
+    /// Opens a file for reading from `offset` on: `size` bytes of it, 0 = to its end. If `expected` is known, a file
+    /// with another checksum is refused (412); a storage too old to compare it sends the file as it is.
+    ///
+    /// # Errors
+    /// [`ClientError::is_not_found`] if the file does not exist; 416 for a part outside of it.
+    pub async fn download(
+        &self,
+        key: &FileKey,
+        offset: u64,
+        size: u64,
+        expected: Checksum,
+    ) -> Result<Download, ClientError> {
+        Download::from_cluster(self, key, offset, size, expected).await
+    }
+
+    /// Removes a file for good. Succeeds as well if the file is gone after a try whose outcome got lost.
+    ///
+    /// # Errors
+    /// [`ClientError::is_not_found`] if it does not exist.
+    pub async fn delete(&self, key: &FileKey) -> Result<(), ClientError> {
+        let mut may_be_done = false;
+        let mut attempts = Attempts::default();
+        for storage in self.storages_of(key).await? {
+            match storage.try_delete(key, &mut may_be_done).await {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_conclusive() => return Err(attempts.concluded_by(error)),
+                Err(error) => attempts.push(error),
+            }
+        }
+        Err(attempts.into_error())
+    }
+
+    pub(crate) async fn storages_of(&self, key: &FileKey) -> Result<Vec<StorageClient>, ClientError> {
+        let answer = self.storages(&key.app, &key.user).await?;
+        let client = |address: &String| StorageClient::with_pools(address, self.pools.clone());
+        Ok(answer.addresses.iter().map(client).collect())
+    }
+
+    async fn ask_trackers<T, A>(&self, ask: impl Fn(TrackerClient) -> A) -> Result<T, ClientError>
+    where
+        A: Future<Output = Result<T, ClientError>>,
+    {
+        let start = rand::random_range(0..self.trackers.len().max(1));
+        let mut attempts = Attempts::default();
+        for tracker in self.trackers.iter().cycle().skip(start).take(self.trackers.len()) {
+            match ask(tracker.clone()).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => attempts.push(error),
+            }
+        }
+        Err(attempts.into_error())
+    }
+
+    async fn ask_storages<T, A>(
+        &self,
+        key: &FileKey,
+        ask: impl Fn(StorageClient) -> A,
+    ) -> Result<T, ClientError>
+    where
+        A: Future<Output = Result<T, ClientError>>,
+    {
+        let mut attempts = Attempts::default();
+        for storage in self.storages_of(key).await? {
+            match ask(storage).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) if error.is_conclusive() => return Err(attempts.concluded_by(error)),
+                Err(error) => attempts.push(error),
+            }
+        }
+        Err(attempts.into_error())
+    }
+}

@@ -1,0 +1,215 @@
+//! Downloads that survive a storage.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use tnv_proto::{Checksum, ErrorCode, Failure, FileKey, Server};
+
+use crate::error::Attempts;
+use crate::pool::Pooled;
+use crate::storage::Opened;
+use crate::{Client, ClientError, PIECE, StorageClient};
+
+/// Below this spare capacity the buffer is renewed instead of being filled to its last byte with small reads.
+const MIN_READ: usize = PIECE / 4;
+
+/// A download under way, of 256 KiB of memory at most beside the chunks that the caller holds. Dropping it before its
+/// end closes the connection, which cancels it on the storage.
+#[derive(Debug)]
+pub struct Download {
+    part: Part,
+    size: u64,
+    done: u64,
+    /// There while bytes are still to come.
+    connection: Option<Pooled>,
+    buffer: BytesMut,
+    route: Route,
+    /// What failed since the last byte arrived.
+    attempts: Attempts,
+    /// Whether every storage so far has compared the file's checksum.
+    checked: bool,
+}
+
+/// What was asked for.
+#[derive(Debug)]
+struct Part {
+    key: FileKey,
+    offset: u64,
+    expected: Checksum,
+    /// The length of the whole file, where the first answer told it.
+    file_size: Option<u64>,
+}
+
+/// Where a download can go on.
+#[derive(Debug)]
+struct Route {
+    /// Who can be asked for more storages; nobody if only one storage is wanted.
+    client: Option<Client>,
+    storages: VecDeque<StorageClient>,
+    /// Whether the trackers were asked again since the last byte arrived.
+    asked_again: bool,
+}
+
+impl Download {
+    pub(crate) async fn from_cluster(
+        client: &Client,
+        key: &FileKey,
+        offset: u64,
+        size: u64,
+        expected: Checksum,
+    ) -> Result<Self, ClientError> {
+        let storages = client.storages_of(key).await?.into();
+        let route = Route { client: Some(client.clone()), storages, asked_again: false };
+        Download::open(route, key, offset, size, expected).await
+    }
+
+    pub(crate) async fn from_storage(
+        storage: StorageClient,
+        key: &FileKey,
+        offset: u64,
+        size: u64,
+        expected: Checksum,
+    ) -> Result<Self, ClientError> {
+        let route = Route { client: None, storages: VecDeque::from([storage]), asked_again: true };
+        Download::open(route, key, offset, size, expected).await
+    }
+
+    async fn open(
+        mut route: Route,
+        key: &FileKey,
+        offset: u64,
+        size: u64,
+        expected: Checksum,
+    ) -> Result<Self, ClientError> {
+        let mut attempts = Attempts::default();
+        while let Some(storage) = route.storages.pop_front() {
+            match storage.open(key, offset, size, expected).await {
+                Ok(Opened { connection, len, checked }) => {
+                    let file_size = if size == 0 { offset.checked_add(len) } else { None };
+                    return Ok(Download {
+                        part: Part { key: key.clone(), offset, expected, file_size },
+                        size: len,
+                        done: 0,
+                        connection: (len > 0).then_some(connection),
+                        buffer: BytesMut::new(),
+                        route,
+                        attempts: Attempts::default(),
+                        checked,
+                    });
+                }
+                Err(error) if error.is_conclusive() => return Err(attempts.concluded_by(error)),
+                Err(error) => attempts.push(error),
+            }
+        }
+        Err(attempts.into_error())
+    }
+
+    /// How many bytes this download gives in all.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The next bytes, 1 byte to 256 KiB; `None` after exactly [`Download::size`] bytes.
+    ///
+    /// When the connection breaks or stands still, the download goes on at the same place on the next storage, and
+    /// then on those that the trackers name if asked again. It does so only if it is certain to get the same file:
+    /// every storage has compared its checksum, or the length of the whole file is known and still the same.
+    ///
+    /// The future must be driven to its end: one that is dropped in between may end the download.
+    ///
+    /// # Errors
+    /// The reason why the download cannot go on. Every further call fails as well.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, ClientError> {
+        let rest = self.size - self.done;
+        if rest == 0 {
+            return Ok(None);
+        }
+        loop {
+            let Some(connection) = &mut self.connection else {
+                return Err(ClientError::local(
+                    "cannot go on",
+                    std::io::Error::other("the download has failed"),
+                ));
+            };
+            if self.buffer.capacity() < usize::try_from(rest).unwrap_or(PIECE).min(MIN_READ) {
+                self.buffer.reserve(usize::try_from(rest).unwrap_or(PIECE).min(PIECE));
+            }
+            let limit = rest.min(PIECE as u64);
+            match connection.read_some(&mut self.buffer, limit).await {
+                Ok(read) => {
+                    self.advance(read as u64);
+                    return Ok(Some(self.buffer.split().freeze()));
+                }
+                Err(error) => self.resume(error).await?,
+            }
+        }
+    }
+
+    fn advance(&mut self, read: u64) {
+        self.done += read;
+        self.route.asked_again = self.route.client.is_none();
+        self.attempts = Attempts::default();
+        if self.done == self.size
+            && let Some(mut connection) = self.connection.take()
+        {
+            connection.finish();
+        }
+    }
+
+    /// Goes on at the same place on another storage, after `broken` happened on this one.
+    async fn resume(&mut self, broken: ClientError) -> Result<(), ClientError> {
+        self.connection = None;
+        self.attempts.push(broken);
+        if self.checked || self.part.file_size.is_some() {
+            while let Some(storage) = self.route.next(&self.part.key, &mut self.attempts).await {
+                match self.open_rest(&storage).await {
+                    Ok(connection) => {
+                        tracing::debug!(key = %self.part.key, storage = storage.address(), "download goes on");
+                        self.connection = Some(connection);
+                        return Ok(());
+                    }
+                    Err(error) => self.attempts.push(error),
+                }
+            }
+        }
+        Err(std::mem::take(&mut self.attempts).into_error())
+    }
+
+    async fn open_rest(&mut self, storage: &StorageClient) -> Result<Pooled, ClientError> {
+        let (key, at) = (&self.part.key, self.part.offset + self.done);
+        let opened = storage.open(key, at, self.size - self.done, self.part.expected).await?;
+        if self.checked && opened.checked {
+            return Ok(opened.connection);
+        }
+        let changed = |what: String| {
+            let failure = Failure::new(ErrorCode::CHANGED, format!("cannot go on with {key}: {what}"));
+            ClientError::refused(Server::Storage, storage.address(), failure)
+        };
+        let Some(wanted) = self.part.file_size else {
+            return Err(changed("this storage cannot tell if it is the same file".to_owned()));
+        };
+        match storage.file_size(key).await? {
+            size if size == wanted => {
+                self.checked = false;
+                Ok(opened.connection)
+            }
+            size => Err(changed(format!("it has {size} bytes here, not {wanted}"))),
+        }
+    }
+}
+
+impl Route {
+    async fn next(&mut self, key: &FileKey, attempts: &mut Attempts) -> Option<StorageClient> {
+        if self.storages.is_empty()
+            && !self.asked_again
+            && let Some(client) = &self.client
+        {
+            self.asked_again = true;
+            match client.storages_of(key).await {
+                Ok(storages) => self.storages = storages.into(),
+                Err(error) => attempts.push(error),
+            }
+        }
+        self.storages.pop_front()
+    }
+}

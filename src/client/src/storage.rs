@@ -1,0 +1,171 @@
+//! Storages.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tnv_proto::{Attributes, Checksum, Command, FileKey, Read, Request, Server};
+
+use crate::connection::SMALL_REPLY;
+use crate::pool::{Pooled, Pools};
+use crate::{ClientError, Download, Options, Source, Uploaded, upload};
+
+/// One storage, asked over pooled connections. [`crate::Client`] finds the right one and tries others. Clones share
+/// the connections.
+#[derive(Debug, Clone)]
+pub struct StorageClient {
+    address: Arc<str>,
+    pools: Pools,
+}
+
+/// A download that a storage has agreed to: the body is still on the connection.
+pub(crate) struct Opened {
+    pub(crate) connection: Pooled,
+    pub(crate) len: u64,
+    /// Whether the storage has compared the file's checksum with the expected one.
+    pub(crate) checked: bool,
+}
+
+impl StorageClient {
+    /// The storage at `address` (`host:port`). Nothing is connected yet.
+    pub fn new(address: impl AsRef<str>, options: Options) -> Self {
+        StorageClient::with_pools(address.as_ref(), Pools::new(options))
+    }
+
+    pub(crate) fn with_pools(address: &str, pools: Pools) -> Self {
+        StorageClient { address: address.into(), pools }
+    }
+
+    /// Its `host:port`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// UPLOAD: stores a new file. Like [`crate::Client::upload`], on this storage only.
+    ///
+    /// # Errors
+    /// See [`crate::Client::upload`].
+    pub async fn upload(&self, key: &FileKey, source: Source) -> Result<Uploaded, ClientError> {
+        upload::upload(std::slice::from_ref(self), key, source).await
+    }
+
+    /// FILESIZE: a file's length in bytes.
+    ///
+    /// # Errors
+    /// Refused with 404 if it does not exist.
+    pub async fn file_size(&self, key: &FileKey) -> Result<u64, ClientError> {
+        let body = self.call(&key.to_frame(Command::FileSize)).await?;
+        match body.as_ref().try_into().map(i64::from_be_bytes) {
+            Ok(size @ 0..) => Ok(size as u64),
+            Ok(size) => Err(self.invalid(format!("a file of {size} bytes"))),
+            Err(_) => Err(self.invalid(format!("a file size of {} bytes", body.len()))),
+        }
+    }
+
+    /// STAT: what the storage knows of a file. One too old for it tells the size only; the rest is empty, 0 or
+    /// unknown.
+    ///
+    /// # Errors
+    /// Refused with 404 if it does not exist.
+    pub async fn stat(&self, key: &FileKey) -> Result<Attributes, ClientError> {
+        match self.call(&key.to_frame(Command::Stat)).await {
+            Ok(body) => Attributes::decode(&body).map_err(|error| self.invalid(error)),
+            Err(error) if error.is_unknown_command() => Ok(Attributes {
+                size: self.file_size(key).await?,
+                created_ms: 0,
+                crc32: 0,
+                blake3: Checksum::UNKNOWN,
+                content_type: String::new(),
+                name: String::new(),
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// READ or DOWNLOAD: like [`crate::Client::download`], from this storage only.
+    ///
+    /// # Errors
+    /// See [`crate::Client::download`].
+    pub async fn download(
+        &self,
+        key: &FileKey,
+        offset: u64,
+        size: u64,
+        expected: Checksum,
+    ) -> Result<Download, ClientError> {
+        Download::from_storage(self.clone(), key, offset, size, expected).await
+    }
+
+    /// DELETE: removes a file for good. Succeeds as well if the file is gone after a try whose outcome got lost.
+    ///
+    /// # Errors
+    /// Refused with 404 if it does not exist.
+    pub async fn delete(&self, key: &FileKey) -> Result<(), ClientError> {
+        let mut may_be_done = false;
+        self.try_delete(key, &mut may_be_done).await
+    }
+
+    /// Deletes a file. `may_be_done` says whether an earlier try may have done so, which makes "not found" a
+    /// success; it is set if this one fails after the request was sent.
+    pub(crate) async fn try_delete(&self, key: &FileKey, may_be_done: &mut bool) -> Result<(), ClientError> {
+        let frame = key.to_frame(Command::Delete);
+        let mut connection = self.pools.get(Server::Storage, &self.address).await?;
+        let reused = connection.is_reused();
+        let mut result = connection.call(&frame, 0).await;
+        *may_be_done |= matches!(&result, Err(ClientError::Unreachable { .. }));
+        if reused && result.as_ref().is_err_and(ClientError::is_broken_connection) {
+            drop(connection);
+            result = self.pools.get_new(Server::Storage, &self.address).await?.call(&frame, 0).await;
+        }
+        match result {
+            Err(error) if *may_be_done && error.is_not_found() => Ok(()),
+            result => result.map(drop),
+        }
+    }
+
+    /// Asks for a part of a file, `size` bytes or up to the end, and checks the length of the answer.
+    pub(crate) async fn open(
+        &self,
+        key: &FileKey,
+        offset: u64,
+        size: u64,
+        expected: Checksum,
+    ) -> Result<Opened, ClientError> {
+        let (Ok(from), Ok(count)) = (i64::try_from(offset), i64::try_from(size)) else {
+            let why = format!("offset {offset} or size {size} is above {}", i64::MAX);
+            return Err(ClientError::invalid_argument("a download", why));
+        };
+        let download = tnv_proto::Download { key: key.clone(), offset: from, size: count };
+        let opened = if expected.is_known() {
+            let read = Read { download, expected };
+            match self.request(&read.to_frame(), true).await {
+                Err(error) if error.is_unknown_command() => {
+                    self.request(&read.download.to_frame(), false).await
+                }
+                result => result,
+            }
+        } else {
+            self.request(&download.to_frame(), false).await
+        }?;
+        if size != 0 && opened.len != size {
+            return Err(self.invalid(format!("{} bytes of a file, {size} were asked for", opened.len)));
+        }
+        Ok(opened)
+    }
+
+    pub(crate) fn pools(&self) -> &Pools {
+        &self.pools
+    }
+
+    async fn request(&self, frame: &[u8], checked: bool) -> Result<Opened, ClientError> {
+        let (connection, len) = self.pools.request(Server::Storage, &self.address, frame).await?;
+        Ok(Opened { connection, len, checked })
+    }
+
+    async fn call(&self, frame: &[u8]) -> Result<Bytes, ClientError> {
+        self.pools.call(Server::Storage, &self.address, frame, SMALL_REPLY).await
+    }
+
+    fn invalid(&self, what: impl std::fmt::Display) -> ClientError {
+        ClientError::protocol(Server::Storage, &self.address, what)
+    }
+}

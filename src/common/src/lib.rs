@@ -1,0 +1,13 @@
+//! What every tnv server shares: configuration, telemetry, the accept loop and its connections, database and cache.
+
+pub mod args;
+pub mod cache;
+pub mod clock;
+pub mod config;
+pub mod connection;
+pub mod database;
+pub mod host;
+pub mod limits;
+pub mod server;
+pub mod sqlite;
+pub mod telemetry;

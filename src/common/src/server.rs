@@ -1,0 +1,225 @@
+//! The accept loop: permits, the one loop that turns frames into calls of a service, and a clean stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tnv_proto::{Command, ErrorCode, Failure, Server};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::connection::{Connection, Interrupt, Reply};
+use crate::limits::Limits;
+
+/// Connections over the limit that are being told so, at once. More wait in the kernel's queue.
+const MAX_REFUSALS: usize = 64;
+
+/// A server's commands.
+pub trait Service: Send + Sync + 'static {
+    /// Which kind of server this is: it decides the commands and the reply byte.
+    const SERVER: Server;
+
+    /// What a connection remembers between its requests.
+    type Session: Default + Send;
+
+    /// Answers one request. The command's body length has been checked; the body is still on the connection.
+    fn call(
+        &self,
+        command: Command,
+        connection: &mut Connection,
+        session: &mut Self::Session,
+    ) -> impl Future<Output = Result<Reply, Interrupt>> + Send;
+}
+
+/// A listening socket that cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {}", reason(.source))]
+pub struct BindError {
+    /// Where it was to listen.
+    pub address: SocketAddr,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "the port is taken by another program; choose another one".to_owned(),
+        io::ErrorKind::PermissionDenied => "ports below 1024 need root; choose a higher one".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// Opens a listening socket.
+///
+/// # Errors
+/// [`BindError`] with a sentence that says what to do.
+pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
+    let open = || -> io::Result<TcpListener> {
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(1024)?;
+        TcpListener::from_std(socket.into())
+    };
+    open().map_err(|source| BindError { address, source })
+}
+
+/// Counts connections against `max_connections`.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    permits: Arc<Semaphore>,
+    max: usize,
+}
+
+impl Admission {
+    /// Room for `max` connections.
+    pub fn new(max: usize) -> Admission {
+        Admission { permits: Arc::new(Semaphore::new(max)), max }
+    }
+
+    /// Connections open now.
+    pub fn open(&self) -> usize {
+        self.max - self.permits.available_permits()
+    }
+}
+
+/// Serves connections until `shutdown`, then lets running requests finish for up to `drain_timeout`.
+pub async fn serve<S: Service>(
+    listener: TcpListener,
+    service: Arc<S>,
+    limits: Limits,
+    admission: Admission,
+    shutdown: CancellationToken,
+) {
+    let limits = Arc::new(limits);
+    let tasks = TaskTracker::new();
+    let abort = CancellationToken::new();
+    let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
+    while let Some((stream, peer)) = accept(&listener, &shutdown).await {
+        let connection = Connection::new(stream, peer, S::SERVER, limits.clone(), shutdown.clone());
+        let Ok(permit) = admission.permits.clone().try_acquire_owned() else {
+            let Ok(slot) = refusals.clone().acquire_owned().await else { break };
+            tasks.spawn(async move {
+                turn_away(connection).await;
+                drop(slot);
+            });
+            continue;
+        };
+        let (service, abort) = (service.clone(), abort.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = converse(&*service, connection) => {}
+                () = abort.cancelled() => tracing::info!(%peer, "connection cut off: the server is stopping"),
+            }
+            drop(permit);
+        });
+    }
+    drop(listener);
+    tasks.close();
+    if tokio::time::timeout(limits.drain_timeout, tasks.wait()).await.is_err() {
+        tracing::warn!(server = %S::SERVER, connections = tasks.len(), "drain timeout: cutting off what still runs");
+        abort.cancel();
+        tasks.wait().await;
+    }
+}
+
+/// The next connection; `None` when the server is to stop. Running out of descriptors is waited out.
+async fn accept(listener: &TcpListener, shutdown: &CancellationToken) -> Option<(TcpStream, SocketAddr)> {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return None,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok(accepted) => return Some(accepted),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection; trying again");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// One connection from its first frame to its end.
+async fn converse<S: Service>(service: &S, mut connection: Connection) {
+    let peer = connection.peer();
+    let mut session = S::Session::default();
+    tracing::trace!(%peer, "connected");
+    loop {
+        match exchange(service, &mut connection, &mut session).await {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => {
+                tracing::debug!(%peer, %error, "connection ended");
+                break;
+            }
+        }
+    }
+}
+
+/// One request and its reply. `false`: the connection is to be closed.
+async fn exchange<S: Service>(
+    service: &S,
+    connection: &mut Connection,
+    session: &mut S::Session,
+) -> io::Result<bool> {
+    let Some(header) = connection.next_header().await? else { return Ok(false) };
+    let (header, command) = match connection.check(header) {
+        Ok(checked) => checked,
+        Err(failure) => {
+            log_refusal(connection, "?", &failure);
+            connection.refuse(&failure).await?;
+            return Ok(false);
+        }
+    };
+    connection.begin_body(header.body_len);
+    let (name, outcome) = match command {
+        Ok(command) => (command.name(), service.call(command, connection, session).await),
+        Err(failure) => ("?", Err(Interrupt::Refused(failure))),
+    };
+    match outcome {
+        Ok(Reply::Body(body)) => {
+            connection.reply(&body).await?;
+            tracing::debug!(peer = %connection.peer(), command = name, bytes = body.len(), "answered");
+            Ok(connection.body_left() == 0)
+        }
+        Ok(Reply::Sent) => Ok(connection.body_left() == 0),
+        Err(Interrupt::Refused(failure)) => {
+            log_refusal(connection, name, &failure);
+            connection.refuse(&failure).await
+        }
+        Err(Interrupt::Broken(error)) => Err(error),
+    }
+}
+
+fn log_refusal(connection: &Connection, command: &str, failure: &Failure) {
+    let (peer, code, reason) = (connection.peer(), failure.code.0, &failure.text);
+    if failure.code.0 >= 500 {
+        tracing::warn!(%peer, command, code, reason, "refused");
+    } else {
+        tracing::debug!(%peer, command, code, reason, "refused");
+    }
+}
+
+/// Tells a connection over the limit that it is one too many.
+async fn turn_away(mut connection: Connection) {
+    let max = connection.limits().max_connections;
+    let peer = connection.peer();
+    tracing::warn!(%peer, max, "refused: too many connections");
+    let failure = Failure::new(
+        ErrorCode::UNAVAILABLE,
+        format!("too many connections: {max} are open; try again later or raise max_connections"),
+    );
+    // The request that is on its way must be read, or the close would reset the connection under the reply.
+    connection.begin_body(u64::MAX);
+    let farewell = connection.refuse(&failure);
+    let _ = tokio::time::timeout(Duration::from_secs(2), farewell).await;
+}

@@ -1,0 +1,367 @@
+//! The embedded database: one SQLite file in WAL mode that several processes of one machine may share.
+//!
+//! All writes of a process go through one thread. Those that arrive while a commit is running are put into the next
+//! transaction together, each in a savepoint of its own, and are answered when that transaction is durable: many
+//! small writes share one sync, and a single one waits for nobody.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode as SqliteCode, OpenFlags, TransactionBehavior};
+use tnv_proto::{ErrorCode, Failure};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+/// Writes that may wait for the writer; more wait at their sender.
+const WRITE_QUEUE: usize = 1024;
+/// Writes that share one transaction at most.
+const MAX_BATCH: usize = 256;
+/// Connections for reading, and so reads at once.
+const READERS: usize = 4;
+/// How long SQLite waits for another process's lock before it gives up.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A database that cannot do what was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum DbError {
+    /// The file cannot be opened, or its tables cannot be brought up to date.
+    #[error("database {}: {reason}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// A statement or a commit failed.
+    #[error("database {}: {source}", path.display())]
+    Statement {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: Arc<rusqlite::Error>,
+    },
+    /// The database is being closed.
+    #[error("the database is closed")]
+    Closed,
+}
+
+impl From<DbError> for Failure {
+    /// A full disk is 507, everything else is 503: the caller may try another server or try again.
+    fn from(error: DbError) -> Self {
+        let code = match &error {
+            DbError::Statement { source, .. } if source.sqlite_error_code() == Some(SqliteCode::DiskFull) => {
+                ErrorCode::NO_SPACE
+            }
+            _ => ErrorCode::UNAVAILABLE,
+        };
+        Failure::new(code, error.to_string())
+    }
+}
+
+/// The numbered changes of one component's tables. The servers share a file, so each component counts its own.
+#[derive(Debug, Clone, Copy)]
+pub struct Migrations {
+    /// Whose tables: `tracker`, `id` or `storage`.
+    pub component: &'static str,
+    /// SQL scripts; the first makes version 1, the next version 2, and so on. Landed ones never change.
+    pub steps: &'static [&'static str],
+}
+
+/// A write on its way: run inside a transaction, then told how that ended.
+trait Write: Send {
+    fn run(&mut self, connection: &Connection) -> rusqlite::Result<()>;
+    fn settle(self: Box<Self>, outcome: Result<(), DbError>);
+}
+
+struct WriteJob<T, F> {
+    job: Option<F>,
+    value: Option<T>,
+    answer: oneshot::Sender<Result<T, DbError>>,
+}
+
+impl<T: Send, F: FnOnce(&Connection) -> rusqlite::Result<T> + Send> Write for WriteJob<T, F> {
+    fn run(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        if let Some(job) = self.job.take() {
+            self.value = Some(job(connection)?);
+        }
+        Ok(())
+    }
+
+    fn settle(self: Box<Self>, outcome: Result<(), DbError>) {
+        let WriteJob { value, answer, .. } = *self;
+        // Whoever asked may have gone; the write stands all the same.
+        let _ = answer.send(outcome.and_then(|()| value.ok_or(DbError::Closed)));
+    }
+}
+
+/// A handle on the database; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Sqlite {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    path: PathBuf,
+    writer: mpsc::Sender<Box<dyn Write>>,
+    readers: Mutex<Vec<Connection>>,
+    reader_permits: Semaphore,
+}
+
+impl Sqlite {
+    /// Opens the file, makes it if it is not there, and applies the migrations it lacks. Blocks; meant for start-up.
+    ///
+    /// # Errors
+    /// [`DbError::Open`].
+    pub fn open(path: &Path, migrations: &Migrations) -> Result<Sqlite, DbError> {
+        let failed = |reason: String| DbError::Open { path: path.to_owned(), reason };
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| failed(format!("cannot make the folder {}: {error}", folder.display())))?;
+        }
+        let mut writer = connect(path).map_err(|error| failed(error.to_string()))?;
+        migrate(&mut writer, migrations).map_err(failed)?;
+        let readers = (0..READERS)
+            .map(|_| connect(path))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| failed(error.to_string()))?;
+        let (sender, jobs) = mpsc::channel(WRITE_QUEUE);
+        let writer_path = path.to_owned();
+        std::thread::Builder::new()
+            .name("sqlite-writer".to_owned())
+            .spawn(move || write_loop(writer, jobs, &writer_path))
+            .map_err(|error| failed(format!("cannot start the writer thread: {error}")))?;
+        Ok(Sqlite {
+            shared: Arc::new(Shared {
+                path: path.to_owned(),
+                writer: sender,
+                readers: Mutex::new(readers),
+                reader_permits: Semaphore::new(READERS),
+            }),
+        })
+    }
+
+    /// Runs `job` in a transaction and returns when that is durable. A job that fails leaves nothing behind and does
+    /// not disturb the others of its transaction.
+    ///
+    /// # Errors
+    /// [`DbError`]; after [`DbError::Statement`] nothing was written.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, DbError> {
+        let (answer, answered) = oneshot::channel();
+        let write = Box::new(WriteJob { job: Some(job), value: None, answer });
+        self.shared.writer.send(write).await.map_err(|_| DbError::Closed)?;
+        answered.await.map_err(|_| DbError::Closed)?
+    }
+
+    /// Runs `job` on a connection for reading, off the reactor.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, DbError> {
+        let _permit = self.shared.reader_permits.acquire().await.map_err(|_| DbError::Closed)?;
+        let shared = self.shared.clone();
+        let read = move || {
+            let lock = || shared.readers.lock().unwrap_or_else(PoisonError::into_inner);
+            // A permit stands for a connection; one that a panic lost is replaced.
+            let pooled = lock().pop();
+            let connection = match pooled {
+                Some(connection) => connection,
+                None => connect(&shared.path).map_err(|error| statement_error(&shared.path, error))?,
+            };
+            let result = job(&connection).map_err(|error| statement_error(&shared.path, error));
+            lock().push(connection);
+            result
+        };
+        tokio::task::spawn_blocking(read).await.map_err(|_| DbError::Closed)?
+    }
+}
+
+fn statement_error(path: &Path, error: rusqlite::Error) -> DbError {
+    DbError::Statement { path: path.to_owned(), source: Arc::new(error) }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    set_wal(&connection)?;
+    // A commit must survive a power cut: WAL with NORMAL would only promise it against crashes of the process.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+/// Switching to WAL needs the file for itself and does not honour the busy timeout, so servers that start together
+/// may collide here.
+fn set_wal(connection: &Connection) -> rusqlite::Result<()> {
+    let mut tries = 0;
+    loop {
+        let mode = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
+        match mode {
+            Ok(_) => return Ok(()),
+            Err(error) if tries < 200 && error.sqlite_error_code() == Some(SqliteCode::DatabaseBusy) => {
+                tries += 1;
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn migrate(connection: &mut Connection, migrations: &Migrations) -> Result<(), String> {
+    let component = migrations.component;
+    let apply = |connection: &mut Connection| -> rusqlite::Result<Option<i64>> {
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        tx.execute_batch(
+            "CREATE TABLE IF NOT EXISTS t_schema (component TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID",
+        )?;
+        let have: i64 = tx.query_row(
+            "SELECT COALESCE((SELECT version FROM t_schema WHERE component = ?), 0)",
+            [component],
+            |row| row.get(0),
+        )?;
+        let known = usize::try_from(have).ok().and_then(|have| migrations.steps.get(have..));
+        let Some(missing) = known else { return Ok(Some(have)) };
+        for step in missing {
+            tx.execute_batch(step)?;
+        }
+        tx.execute(
+            "INSERT INTO t_schema (component, version) VALUES (?, ?)
+             ON CONFLICT (component) DO UPDATE SET version = excluded.version",
+            (component, migrations.steps.len() as i64),
+        )?;
+        tx.commit()?;
+        Ok(None)
+    };
+    match apply(connection) {
+        Ok(None) => Ok(()),
+        Ok(Some(have)) => Err(format!(
+            "the {component} tables have version {have}, this program knows {}; run the version that made them",
+            migrations.steps.len()
+        )),
+        Err(error) => Err(format!("cannot bring the {component} tables up to date: {error}")),
+    }
+}
+
+fn write_loop(mut connection: Connection, mut jobs: mpsc::Receiver<Box<dyn Write>>, path: &Path) {
+    let mut batch = Vec::with_capacity(MAX_BATCH);
+    while let Some(first) = jobs.blocking_recv() {
+        batch.push(first);
+        while batch.len() < MAX_BATCH {
+            match jobs.try_recv() {
+                Ok(job) => batch.push(job),
+                Err(_) => break,
+            }
+        }
+        let mut outcomes = Vec::with_capacity(batch.len());
+        let committed =
+            run_batch(&mut connection, &mut batch, &mut outcomes).map_err(|error| statement_error(path, error));
+        if let Err(error) = &committed {
+            tracing::error!(%error, writes = batch.len(), "a transaction failed");
+        }
+        let outcomes = outcomes.into_iter().chain(std::iter::repeat_with(|| Ok(())));
+        for (job, outcome) in batch.drain(..).zip(outcomes) {
+            job.settle(committed.clone().and(outcome.map_err(|error| statement_error(path, error))));
+        }
+    }
+}
+
+/// Runs the batch in one transaction, each write in a savepoint. `outcomes` gets what each write came to, as far as
+/// the transaction went.
+fn run_batch(
+    connection: &mut Connection,
+    batch: &mut [Box<dyn Write>],
+    outcomes: &mut Vec<rusqlite::Result<()>>,
+) -> rusqlite::Result<()> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for job in batch {
+        tx.execute_batch("SAVEPOINT job")?;
+        let outcome = job.run(&tx);
+        if outcome.is_err() {
+            tx.execute_batch("ROLLBACK TO job")?;
+        }
+        tx.execute_batch("RELEASE job")?;
+        outcomes.push(outcome);
+    }
+    tx.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NUMBERS: Migrations =
+        Migrations { component: "test", steps: &["CREATE TABLE numbers (n INTEGER PRIMARY KEY)"] };
+
+    fn open(folder: &tempfile::TempDir) -> Sqlite {
+        Sqlite::open(&folder.path().join("deep/er/test.db"), &NUMBERS).unwrap()
+    }
+
+    async fn insert(db: &Sqlite, n: i64) -> Result<usize, DbError> {
+        db.write(move |tx| tx.execute("INSERT INTO numbers VALUES (?)", [n])).await
+    }
+
+    async fn count(db: &Sqlite) -> i64 {
+        db.read(|connection| connection.query_row("SELECT count(*) FROM numbers", [], |row| row.get(0))).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_failing_write_does_not_disturb_its_batch() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = open(&folder);
+        let writes = (0..100).map(|n| {
+            let db = db.clone();
+            tokio::spawn(async move { insert(&db, n / 2).await })
+        });
+        let mut failed = 0;
+        for write in writes.collect::<Vec<_>>() {
+            failed += usize::from(write.await.unwrap().is_err());
+        }
+        assert_eq!((failed, count(&db).await), (50, 50));
+    }
+
+    #[tokio::test]
+    async fn processes_share_a_file_and_a_later_open_keeps_the_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (open(&folder), open(&folder));
+        insert(&one, 1).await.unwrap();
+        insert(&other, 2).await.unwrap();
+        drop((one, other));
+        assert_eq!(count(&open(&folder)).await, 2);
+    }
+
+    #[test]
+    fn servers_that_start_together_make_the_tables_once() {
+        let folder = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            let opens: Vec<_> = (0..8).map(|_| scope.spawn(|| open(&folder))).collect();
+            assert!(opens.into_iter().all(|open| open.join().is_ok()));
+        });
+    }
+
+    #[test]
+    fn tables_of_a_newer_version_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(open(&folder));
+        let older = Migrations { component: "test", steps: &[] };
+        let error = Sqlite::open(&folder.path().join("deep/er/test.db"), &older).unwrap_err().to_string();
+        assert!(error.contains("have version 1, this program knows 0"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("clip.mp4");
+        std::fs::write(&path, [7; 4096]).unwrap();
+        let error = Sqlite::open(&path, &NUMBERS).unwrap_err().to_string();
+        assert!(error.contains("clip.mp4: file is not a database"), "{error}");
+    }
+}

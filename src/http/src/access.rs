@@ -1,0 +1,67 @@
+//! One line in the log for every request, written when its answer is over.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use hyper::{Method, StatusCode, Uri};
+
+/// Follows a request to the end of its answer, however that comes about; logs it when dropped.
+#[derive(Debug)]
+pub(crate) struct Access {
+    peer: SocketAddr,
+    method: Method,
+    path: String,
+    began: Instant,
+    status: Option<StatusCode>,
+    bytes: u64,
+    complete: bool,
+}
+
+impl Access {
+    pub(crate) fn begin(peer: SocketAddr, method: &Method, uri: &Uri) -> Access {
+        Access {
+            peer,
+            method: method.clone(),
+            path: uri.path().to_owned(),
+            began: Instant::now(),
+            status: None,
+            bytes: 0,
+            complete: false,
+        }
+    }
+
+    /// The header is decided on.
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+
+    /// Bytes of the body went out to the connection's buffer.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+    }
+
+    /// Nothing of the body is left to send.
+    pub(crate) fn completed(&mut self) {
+        self.complete = true;
+    }
+
+    /// The body cannot be finished; the connection is cut off.
+    pub(crate) fn broken(&self, error: &dyn std::fmt::Display) {
+        tracing::warn!(peer = %self.peer, path = self.path, bytes = self.bytes, %error, "answer cut off");
+    }
+}
+
+impl Drop for Access {
+    fn drop(&mut self) {
+        tracing::debug!(
+            peer = %self.peer,
+            method = %self.method,
+            path = self.path,
+            status = self.status.map(|status| status.as_u16()),
+            bytes = self.bytes,
+            millis = self.began.elapsed().as_millis() as u64,
+            complete = self.complete,
+            "request"
+        );
+    }
+}

@@ -1,0 +1,196 @@
+//! The gateway's configuration.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use hyper::header::HeaderValue;
+use tnv_client::Options;
+use tnv_common::config::Settings;
+use tnv_proto::{AppId, UserId};
+
+/// Everything that can be set. etc/http.toml has one comment for each key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where to listen for HTTP.
+    pub listen: SocketAddr,
+    /// The cluster's trackers, `host:port` each, at least one.
+    pub trackers: Vec<String>,
+    /// The app of files that are named by their id alone.
+    pub app: AppId,
+    /// The user of files that are named by their id alone.
+    pub user: UserId,
+    /// The origins whose pages may read files with scripts; `*` = all, empty = none.
+    pub cors_origins: Vec<String>,
+    /// A request for more ranges than this, counted after merging, gets the whole file. 1 to 100.
+    pub max_ranges: usize,
+    /// Connections open at once; one more is told 503. 1 to 1,000,000.
+    pub max_connections: usize,
+    /// Until a request's header is complete, counted from the connection's start or the answer before it.
+    pub header_timeout: Duration,
+    /// How long a client may take nothing of an answer, and a storage give nothing of a file.
+    pub progress_timeout: Duration,
+    /// After SIGTERM, how long running answers may go on.
+    pub drain_timeout: Duration,
+    /// Until a connection to a tracker or storage stands.
+    pub connect_timeout: Duration,
+    /// Until a tracker or storage begins its reply.
+    pub reply_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config::read(&mut Settings::built_in("http"))
+    }
+}
+
+impl Config {
+    /// Reads the keys, each with its default. Mistakes are left in `settings`.
+    pub fn read(settings: &mut Settings) -> Config {
+        let seconds = Duration::from_secs;
+        let timeouts = Duration::from_millis(10)..=seconds(7 * 24 * 3600);
+        Config {
+            listen: settings.parse("listen", SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
+            trackers: read_trackers(settings),
+            app: read_id(settings, "app", "tnvideo"),
+            user: read_id(settings, "user", "tnv001"),
+            cors_origins: read_origins(settings),
+            max_ranges: settings.number("max_ranges", 8, 1..=100),
+            max_connections: settings.number("max_connections", 4096, 1..=1_000_000),
+            header_timeout: settings.duration("header_timeout", seconds(30), timeouts.clone()),
+            progress_timeout: settings.duration("progress_timeout", seconds(60), timeouts.clone()),
+            drain_timeout: settings.duration(
+                "drain_timeout",
+                seconds(30),
+                Duration::ZERO..=seconds(24 * 3600),
+            ),
+            connect_timeout: settings.duration("connect_timeout", seconds(3), timeouts.clone()),
+            reply_timeout: settings.duration("reply_timeout", seconds(30), timeouts),
+        }
+    }
+
+    /// How the gateway talks to the cluster.
+    pub(crate) fn upstream(&self) -> Options {
+        Options {
+            connect_timeout: self.connect_timeout,
+            reply_timeout: self.reply_timeout,
+            progress_timeout: self.progress_timeout,
+            // A connection here asks for one thing at a time there; a lower limit would let slow clients
+            // starve others.
+            max_per_server: self.max_connections,
+            ..Options::default()
+        }
+    }
+}
+
+fn read_trackers(settings: &mut Settings) -> Vec<String> {
+    let trackers: Vec<String> = settings.list("trackers", vec!["127.0.0.1:21000".to_owned()]);
+    match tnv_client::parse_addresses(&trackers.join(";")) {
+        Ok(trackers) => trackers,
+        Err(mistake) => {
+            settings.problem("trackers", mistake);
+            trackers
+        }
+    }
+}
+
+fn read_id<T: std::str::FromStr<Err = tnv_proto::Malformed>>(
+    settings: &mut Settings,
+    key: &str,
+    default: &'static str,
+) -> T {
+    let default = default.parse().expect("the defaults are letters and digits");
+    settings.parse(key, default)
+}
+
+fn read_origins(settings: &mut Settings) -> Vec<String> {
+    let origins: Vec<String> = settings.list("cors_origins", Vec::new());
+    for origin in &origins {
+        let is_origin =
+            origin.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
+        if origin != "*" && (!is_origin || HeaderValue::from_str(origin).is_err()) {
+            settings.problem(
+                "cors_origins",
+                format!("\"{origin}\" is no origin; write https://example.org, or *"),
+            );
+        }
+    }
+    origins
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use tnv_common::config::Sources;
+
+    use super::*;
+
+    fn settings(overrides: &[(&str, &str)]) -> Settings {
+        let overrides =
+            overrides.iter().map(|(key, value)| ((*key).into(), (*value).into(), format!("--set {key}")));
+        Settings::load("http", Sources { overrides: overrides.collect(), ..Sources::default() })
+    }
+
+    #[test]
+    fn the_sample_file_says_the_defaults() {
+        let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../etc/http.toml"));
+        let mut settings =
+            Settings::load("http", Sources { file: Some(path), required: true, ..Sources::default() });
+        assert_eq!(Config::read(&mut settings), Config::default());
+        let log = tnv_common::telemetry::LogConfig::read(&mut settings);
+        assert_eq!(log, tnv_common::telemetry::LogConfig::read(&mut Settings::built_in("http")));
+        settings.finish().unwrap();
+    }
+
+    #[test]
+    fn every_key_can_be_set() {
+        let mut settings = settings(&[
+            ("listen", "0.0.0.0:80"),
+            ("trackers", "a:1;b:2,a:1"),
+            ("app", "shop"),
+            ("user", "user 1"),
+            ("cors_origins", "[\"https://a.example\", \"http://localhost:3000\"]"),
+            ("max_ranges", "1"),
+            ("max_connections", "7"),
+            ("header_timeout", "1s"),
+            ("progress_timeout", "2s"),
+            ("drain_timeout", "0"),
+            ("connect_timeout", "3s"),
+            ("reply_timeout", "4s"),
+        ]);
+        let config = Config::read(&mut settings);
+        settings.finish().unwrap();
+        assert_eq!(config.listen, "0.0.0.0:80".parse().unwrap());
+        assert_eq!(config.trackers, ["a:1", "b:2"]);
+        assert_eq!((config.app.as_str(), config.user.as_str()), ("shop", "user 1"));
+        assert_eq!(config.cors_origins, ["https://a.example", "http://localhost:3000"]);
+        assert_eq!((config.max_ranges, config.max_connections), (1, 7));
+        let timeouts = [
+            config.header_timeout,
+            config.progress_timeout,
+            config.drain_timeout,
+            config.connect_timeout,
+            config.reply_timeout,
+        ];
+        assert_eq!(timeouts.map(|timeout| timeout.as_secs()), [1, 2, 0, 3, 4]);
+    }
+
+    #[test]
+    fn mistakes_are_found() {
+        for (key, value) in [
+            ("trackers", "nowhere"),
+            ("trackers", ""),
+            ("app", "no-letters"),
+            ("user", ""),
+            ("cors_origins", "example.org"),
+            ("cors_origins", "https://a.example/path"),
+            ("max_ranges", "0"),
+            ("listen", "8080"),
+        ] {
+            let mut settings = settings(&[(key, value)]);
+            Config::read(&mut settings);
+            let problems = settings.finish().expect_err(key).to_string();
+            assert!(problems.contains(key), "{key}={value}: {problems}");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Which other sites' scripts may read what is served (the Fetch standard, "CORS protocol").
+
+use hyper::HeaderMap;
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HeaderValue,
+    ORIGIN, VARY,
+};
+
+use crate::refusal::METHODS;
+
+const EXPOSED: &str = "Content-Range, Accept-Ranges, ETag, Content-Length, Content-Disposition";
+const ALLOWED: &str = "Range, If-Range, If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since";
+/// Seconds that a browser may remember a preflight's answer: a day.
+const MAX_AGE: &str = "86400";
+
+/// Whom the gateway is open to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Cors {
+    /// Nobody else: no header at all.
+    Off,
+    /// Everybody.
+    Any,
+    /// These origins.
+    Listed(Vec<String>),
+}
+
+impl Cors {
+    /// As configured: an empty list is off, a `*` in it is everybody.
+    pub(crate) fn new(origins: &[String]) -> Cors {
+        if origins.is_empty() {
+            Cors::Off
+        } else if origins.iter().any(|origin| origin == "*") {
+            Cors::Any
+        } else {
+            Cors::Listed(origins.to_vec())
+        }
+    }
+
+    /// Adds to `answer` what a request with these headers is to be told.
+    pub(crate) fn apply(&self, request: &HeaderMap, answer: &mut HeaderMap) {
+        let allowed = match self {
+            Cors::Off => return,
+            Cors::Any => HeaderValue::from_static("*"),
+            Cors::Listed(origins) => {
+                answer.append(VARY, HeaderValue::from_static("Origin"));
+                let listed =
+                    |origin: &&HeaderValue| origins.iter().any(|known| known.as_bytes() == origin.as_bytes());
+                match request.get(ORIGIN).filter(listed) {
+                    Some(origin) => origin.clone(),
+                    None => return,
+                }
+            }
+        };
+        answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+        answer.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+    }
+
+    /// Adds to the answer of an OPTIONS request what a preflight asks for.
+    pub(crate) fn apply_preflight(&self, request: &HeaderMap, answer: &mut HeaderMap) {
+        if *self != Cors::Off && request.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
+            answer.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
+            answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOWED));
+            answer.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE));
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! An id server from its start to its stop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tnv_common::server::{Admission, BindError, bind, serve};
+use tnv_common::sqlite::DbError;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::service::IdService;
+use crate::steps::{MIGRATIONS, SqliteSteps};
+
+/// Why an id server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its address.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// Its database.
+    #[error(transparent)]
+    Database(#[from] DbError),
+}
+
+/// An id server that listens but does not serve yet.
+pub struct IdServer {
+    config: Config,
+    listener: TcpListener,
+    address: SocketAddr,
+    service: Arc<IdService>,
+}
+
+impl IdServer {
+    /// Opens database and socket.
+    ///
+    /// # Errors
+    /// [`StartError`] with a sentence for people.
+    pub async fn bind(config: Config) -> Result<IdServer, StartError> {
+        let listener = bind(config.listen)?;
+        let address = listener.local_addr().unwrap_or(config.listen);
+        let database = config.database.clone();
+        let database = tokio::task::spawn_blocking(move || database.open(&MIGRATIONS))
+            .await
+            .unwrap_or(Err(DbError::Closed))?;
+        let service = Arc::new(IdService::new(Arc::new(SqliteSteps(database)), config.step, config.max_keys));
+        Ok(IdServer { config, listener, address, service })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown`.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let IdServer { config, listener, address, service } = self;
+        tracing::info!(%address, step = config.step, "the id server listens");
+        let admission = Admission::new(config.limits.max_connections);
+        serve(listener, service, config.limits, admission, shutdown).await;
+        tracing::info!("the id server has stopped");
+    }
+}

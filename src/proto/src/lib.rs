@@ -1,0 +1,25 @@
+//! The tnv wire: a 10-byte header, fixed-size text fields, big-endian integers.
+//!
+//! This crate turns bytes into typed requests and replies and back. It does no I/O, reads no clock and never
+//! allocates for a length it has not checked, so every server and client can trust it with hostile input.
+//! docs/protocol.md describes each layout with a golden vector; `tests/golden.rs` holds the code to it.
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+mod command;
+mod error;
+mod field;
+mod groups;
+mod header;
+mod reply;
+mod request;
+pub mod state;
+
+pub use command::{Command, Server};
+pub use error::{ErrorCode, Failure, MAX_FAILURE_TEXT, Malformed};
+pub use field::{AppId, FileId, GroupName, HostName, UserId, Version};
+pub use groups::{GroupText, StorageText, render_groups};
+pub use header::{HEADER_LEN, Header, STATUS_FAILURE, STATUS_OK};
+pub use reply::{Attributes, Checksum, IdRange, StorageAddresses};
+pub use request::{
+    Beat, Download, FileKey, IdGet, IdLease, Join, MAX_REPORT_LEN, Read, Report, Request, Saddrs, Upload,
+};

@@ -1,0 +1,89 @@
+//! The cluster's state as JSON (STATE), and what a storage reports of itself (REPORT). Readers ignore fields they do
+//! not know and take defaults for those that are missing, so that versions can differ within a cluster.
+
+use serde::{Deserialize, Serialize};
+
+/// What a storage tells its trackers beyond JOIN and BEAT.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StorageReport {
+    /// The storage's identity, a UUID kept in its store paths.
+    pub id: String,
+    /// The full version of its program.
+    pub version: String,
+    /// The `host:port` that clients should use; empty = the address it is seen from.
+    pub advertise: String,
+    /// Space and load.
+    #[serde(flatten)]
+    pub load: Load,
+}
+
+/// A storage's space and load. Counters start at 0 with the process.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Load {
+    /// Bytes of all its store paths.
+    pub total_bytes: u64,
+    /// Bytes that new files may still take, `reserved_space` already left out.
+    pub free_bytes: u64,
+    /// Connections open now.
+    pub connections: u64,
+    /// Uploads that succeeded.
+    pub uploads: u64,
+    /// Downloads that were sent to their end.
+    pub downloads: u64,
+    /// Files deleted.
+    pub deletes: u64,
+    /// Bytes of files received.
+    pub bytes_in: u64,
+    /// Bytes of files sent.
+    pub bytes_out: u64,
+}
+
+/// Everything a tracker knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClusterState {
+    /// The tracker's version.
+    pub version: String,
+    /// The tracker's host name.
+    pub host: String,
+    /// When this was said, in unix seconds.
+    pub now: i64,
+    /// All groups, by name.
+    pub groups: Vec<GroupState>,
+}
+
+/// One group.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GroupState {
+    /// Its name.
+    pub name: String,
+    /// Its storages, by address.
+    pub storages: Vec<StorageState>,
+}
+
+/// One storage.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StorageState {
+    /// Its identity; empty where it reported none.
+    pub id: String,
+    /// Its host name.
+    pub host: String,
+    /// The `host:port` that clients use.
+    pub address: String,
+    /// Its version.
+    pub version: String,
+    /// `OFFLINE`, `ONLINE` or `ACTIVE`.
+    pub status: String,
+    /// When it was started, in unix seconds.
+    pub started: i64,
+    /// When it joined, in unix seconds.
+    pub joined: i64,
+    /// When it last beat, in unix seconds; 0 = never.
+    pub last_beat: i64,
+    /// Its space and load; absent where it reported none.
+    pub load: Option<Load>,
+}

@@ -1,0 +1,79 @@
+//! Memory for transfers. Each has a small buffer; those that move fast get large ones as long as the budget lasts, so
+//! that a thousand stalled clients cost little and a fast one few system calls.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// What every transfer has.
+const SMALL: usize = 16 * 1024;
+/// What a transfer that fills its buffer gets.
+const LARGE: usize = 256 * 1024;
+
+/// Memory that all large buffers share.
+#[derive(Debug, Clone)]
+pub(crate) struct Budget(Arc<Semaphore>);
+
+impl Budget {
+    /// A budget of `bytes`.
+    pub(crate) fn new(bytes: u64) -> Budget {
+        let large = usize::try_from(bytes).unwrap_or(usize::MAX) / LARGE;
+        Budget(Arc::new(Semaphore::new(large.min(Semaphore::MAX_PERMITS))))
+    }
+}
+
+/// A transfer's buffer; its share of the budget goes back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    bytes: Vec<u8>,
+    share: Option<OwnedSemaphorePermit>,
+}
+
+impl Buffer {
+    /// A small buffer, or smaller if no more than `needed` bytes will come.
+    pub(crate) fn small(needed: u64) -> Buffer {
+        let len = usize::try_from(needed).unwrap_or(usize::MAX).min(SMALL);
+        Buffer { bytes: vec![0; len], share: None }
+    }
+
+    /// Makes it large, if `needed` bytes are worth it and the budget allows.
+    pub(crate) fn grow(&mut self, budget: &Budget, needed: u64) {
+        let len = usize::try_from(needed).unwrap_or(usize::MAX).min(LARGE);
+        if self.share.is_none() && len > self.bytes.len() {
+            self.share = budget.0.clone().try_acquire_owned().ok();
+            if self.share.is_some() {
+                self.bytes = vec![0; len];
+            }
+        }
+    }
+
+    /// The memory.
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    /// Its first `len` bytes.
+    pub(crate) fn filled(&self, len: usize) -> &[u8] {
+        &self.bytes[..len]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_buffers_end_with_the_budget_and_come_back() {
+        let budget = Budget::new(2 * LARGE as u64);
+        let grown = |needed| {
+            let mut buffer = Buffer::small(needed);
+            buffer.grow(&budget, needed);
+            buffer
+        };
+        assert_eq!(grown(10).bytes().len(), 10);
+        let mut held = [grown(1 << 30), grown(1 << 30), grown(1 << 30)];
+        assert_eq!(held.each_mut().map(|buffer| buffer.bytes().len()), [LARGE, LARGE, SMALL]);
+        drop(held);
+        assert_eq!(grown(1 << 30).bytes().len(), LARGE);
+    }
+}

@@ -1,0 +1,148 @@
+//! Rows: which files there are, whose they are, and where their bytes lie.
+
+mod contract;
+mod sqlite;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tnv_common::sqlite::DbError;
+use tnv_proto::{Attributes, Checksum, FileKey};
+
+pub use contract::contract;
+pub(crate) use sqlite::MIGRATIONS;
+pub use sqlite::SqliteCatalog;
+
+/// Where, seen from one storage, a file's bytes lie.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Location {
+    /// In the store path with this index, at this path below it.
+    Here {
+        /// The store path's index.
+        path_index: u32,
+        /// Below the store path.
+        path: String,
+    },
+    /// A row of the older system: the path begins with a store path as written in the config.
+    Written(String),
+    /// Other storages have copies, this one has none.
+    Elsewhere,
+}
+
+/// A file as the catalog knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRow {
+    /// Length in bytes.
+    pub size: u64,
+    /// When it was stored, in milliseconds since 1970; 0 in rows of the older system.
+    pub created_ms: i64,
+    /// The CRC32 of its bytes, where `blake3` is known.
+    pub crc32: u32,
+    /// The BLAKE3 of its bytes as 64 hexadecimal digits; empty in rows of the older system.
+    pub blake3: String,
+    /// Its content type; empty if not known.
+    pub content_type: String,
+    /// The name it came with; empty if not known.
+    pub name: String,
+    /// Where its bytes lie.
+    pub location: Location,
+}
+
+impl FileRow {
+    /// The BLAKE3, if it is known.
+    pub fn checksum(&self) -> Checksum {
+        Checksum::from_hex(&self.blake3).unwrap_or(Checksum::UNKNOWN)
+    }
+
+    /// As STAT tells it.
+    pub fn attributes(&self) -> Attributes {
+        Attributes {
+            size: self.size,
+            created_ms: self.created_ms,
+            crc32: self.crc32,
+            blake3: self.checksum(),
+            content_type: self.content_type.clone(),
+            name: self.name.clone(),
+        }
+    }
+}
+
+/// A file whose bytes have come in and are durable.
+#[derive(Debug, Clone)]
+pub struct NewFile {
+    /// Whose it is, and its id.
+    pub key: FileKey,
+    /// The group that has it.
+    pub group: String,
+    /// The storage path as the older system writes it: store path, slash, path below it.
+    pub file_path: String,
+    /// The store path's index.
+    pub path_index: u32,
+    /// Below the store path.
+    pub path: String,
+    /// Length in bytes.
+    pub size: u64,
+    /// Milliseconds since 1970.
+    pub created_ms: i64,
+    /// The CRC32 of its bytes.
+    pub crc32: u32,
+    /// The BLAKE3 of its bytes.
+    pub blake3: Checksum,
+    /// What its first bytes say it is.
+    pub content_type: String,
+}
+
+/// A copy of a deleted file whose bytes this storage still has to remove.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// The store path's index.
+    pub path_index: u32,
+    /// Below the store path.
+    pub path: String,
+}
+
+/// A storage as `t_storage` knows it.
+#[derive(Debug, Clone)]
+pub struct StorageRow {
+    /// Its identity, a UUID.
+    pub id: String,
+    /// Its group.
+    pub group: String,
+    /// Its host name.
+    pub host: String,
+    /// Where it listens, or the address it advertises.
+    pub address: String,
+    /// Now, in milliseconds since 1970.
+    pub seen_ms: i64,
+}
+
+/// The catalog as one storage uses it.
+#[async_trait]
+pub trait Catalog: Send + Sync {
+    /// The file with this key, if there is one. App, user and id must all match.
+    async fn find(&self, key: &FileKey) -> Result<Option<FileRow>, DbError>;
+
+    /// Whether the id is taken in the user's table, be it by whomever.
+    async fn is_taken(&self, key: &FileKey) -> Result<bool, DbError>;
+
+    /// Adds a file and this storage's copy of it in one durable transaction. `false`: the id is taken, nothing was
+    /// added.
+    async fn insert(&self, file: NewFile) -> Result<bool, DbError>;
+
+    /// Removes a file's row and marks its copies as to be deleted, in one durable transaction. `false`: no such file.
+    async fn delete(&self, key: &FileKey) -> Result<bool, DbError>;
+
+    /// Whether the copy at this place of this storage belongs to a file.
+    async fn has_copy(&self, path_index: u32, path: &str) -> Result<bool, DbError>;
+
+    /// Up to `limit` of this storage's copies that are to be deleted.
+    async fn leftovers(&self, limit: u32) -> Result<Vec<Leftover>, DbError>;
+
+    /// Forgets copies whose bytes are gone for good.
+    async fn forget(&self, gone: Vec<Leftover>) -> Result<(), DbError>;
+
+    /// Whether a storage with this id has ever registered.
+    async fn knows_storage(&self, id: &str) -> Result<bool, DbError>;
+
+    /// Writes who this storage is and where.
+    async fn register(&self, storage: StorageRow) -> Result<(), DbError>;
+}

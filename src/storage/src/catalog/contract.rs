@@ -1,0 +1,82 @@
+//! What every catalog must do.
+
+use tnv_proto::{Checksum, FileKey};
+
+use super::{Catalog, Leftover, Location, NewFile, StorageRow};
+
+fn file(user: &str, id: &str, path: &str) -> NewFile {
+    NewFile {
+        key: FileKey::new("tnvideo", user, id).expect("a valid key"),
+        group: "group001".to_owned(),
+        file_path: format!("../data/{path}"),
+        path_index: 0,
+        path: path.to_owned(),
+        size: 7,
+        created_ms: 1_700_000_000_123,
+        crc32: 0xDEAD_BEEF,
+        blake3: Checksum([7; 32]),
+        content_type: "video/mp4".to_owned(),
+    }
+}
+
+/// What every [`Catalog`] must do; each implementation's tests call it with an empty one as two storages of a group
+/// see it.
+///
+/// # Panics
+/// If it does not.
+pub async fn contract(one: &dyn Catalog, two: &dyn Catalog) {
+    let ok = "the database answers";
+    let new = file("tnv001", "a'; DROP TABLE t_file_02; --", "000/000/000/5F6E7AD2_000");
+    let key = new.key.clone();
+    assert_eq!(one.find(&key).await.expect(ok), None);
+    assert!(one.insert(new.clone()).await.expect(ok));
+
+    let row = one.find(&key).await.expect(ok).expect("it was inserted");
+    assert_eq!(row.location, Location::Here { path_index: 0, path: new.path.clone() });
+    assert_eq!((row.size, row.created_ms, row.crc32), (7, new.created_ms, new.crc32));
+    assert_eq!((row.checksum(), row.content_type.as_str()), (new.blake3, "video/mp4"));
+    assert_eq!(two.find(&key).await.expect(ok).expect("one catalog").location, Location::Elsewhere);
+
+    // An id is taken for everyone in its table, and belongs to its app and user alone.
+    let again = NewFile { path: "000/000/000/5F6E7AD2_001".to_owned(), ..new.clone() };
+    assert!(!two.insert(again.clone()).await.expect(ok));
+    assert!(two.is_taken(&key).await.expect(ok));
+    assert!(!one.has_copy(0, &again.path).await.expect(ok));
+    let stranger = FileKey { app: "other".parse().expect("an app"), ..key.clone() };
+    assert_eq!(one.find(&stranger).await.expect(ok), None);
+    assert!(!one.delete(&stranger).await.expect(ok));
+
+    // A delete leaves its copies to be removed, and the id is free again.
+    assert!(one.has_copy(0, &new.path).await.expect(ok));
+    assert!(two.delete(&key).await.expect(ok));
+    assert!(!two.delete(&key).await.expect(ok));
+    assert_eq!(one.find(&key).await.expect(ok), None);
+    assert!(!one.has_copy(0, &new.path).await.expect(ok));
+    assert!(one.insert(again.clone()).await.expect(ok));
+    let gone = vec![Leftover { path_index: 0, path: new.path.clone() }];
+    assert_eq!(one.leftovers(10).await.expect(ok), gone);
+    assert!(two.leftovers(10).await.expect(ok).is_empty());
+    one.forget(gone).await.expect(ok);
+    one.forget(vec![Leftover { path_index: 0, path: again.path.clone() }]).await.expect(ok);
+    assert!(one.leftovers(10).await.expect(ok).is_empty());
+    assert!(one.has_copy(0, &again.path).await.expect(ok), "only what is being deleted can be forgotten");
+
+    // Users are spread over the tables, and all of them work.
+    for user in ["tnv001", "tnv002", "tnv003"] {
+        let new = file(user, "same id", &format!("000/000/001/5F6E7AD2_{user}"));
+        assert!(one.insert(new).await.expect(ok));
+    }
+
+    assert!(!one.knows_storage("one").await.expect(ok));
+    for seen_ms in [1, 2] {
+        let row = StorageRow {
+            id: "one".to_owned(),
+            group: "group001".to_owned(),
+            host: "alpha".to_owned(),
+            address: "127.0.0.1:23000".to_owned(),
+            seen_ms,
+        };
+        one.register(row).await.expect(ok);
+    }
+    assert!(two.knows_storage("one").await.expect(ok));
+}

@@ -1,0 +1,241 @@
+//! The catalog in SQLite.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use tnv_common::sqlite::{DbError, Migrations, Sqlite};
+use tnv_proto::FileKey;
+
+use super::{Catalog, FileRow, Leftover, Location, NewFile, StorageRow};
+use crate::layout::table_of;
+
+/// The storages' tables.
+pub(crate) const MIGRATIONS: Migrations =
+    Migrations { component: "storage", steps: &[include_str!("../../../../sql/sqlite/storage.sql")] };
+
+/// The catalog in SQLite, as the storage with this identity uses it.
+#[derive(Debug, Clone)]
+pub struct SqliteCatalog {
+    db: Sqlite,
+    storage: String,
+}
+
+impl SqliteCatalog {
+    /// The catalog for the storage with this identity.
+    pub fn new(db: Sqlite, storage: &str) -> SqliteCatalog {
+        SqliteCatalog { db, storage: storage.to_owned() }
+    }
+}
+
+fn read_row(row: &Row<'_>) -> rusqlite::Result<FileRow> {
+    let path: Option<String> = row.get("path")?;
+    let location = match path {
+        Some(path) => Location::Here { path_index: row.get("path_index")?, path },
+        None if row.get("copies")? => Location::Elsewhere,
+        None => Location::Written(row.get("file_path")?),
+    };
+    let size: i64 = row.get("file_size")?;
+    let text = |name: &str| row.get::<_, Option<String>>(name).map(Option::unwrap_or_default);
+    Ok(FileRow {
+        size: u64::try_from(size).unwrap_or(0),
+        created_ms: row.get::<_, Option<i64>>("created_ms")?.unwrap_or(0),
+        crc32: row.get::<_, Option<u32>>("crc32")?.unwrap_or(0),
+        blake3: text("blake3")?,
+        content_type: text("content_type")?,
+        name: text("file_name")?,
+        location,
+    })
+}
+
+/// Only the table's number goes into the text, and that is ours; everything else is a parameter.
+fn find(connection: &Connection, key: &FileKey, storage: &str) -> rusqlite::Result<Option<FileRow>> {
+    let table = table_of(&key.user);
+    connection
+        .prepare_cached(&format!(
+            "SELECT f.file_size, f.file_path, f.created_ms, f.crc32, f.blake3, f.content_type, f.file_name,
+                    c.path_index, c.path,
+                    EXISTS (SELECT 1 FROM t_copy o WHERE o.file_table = {table} AND o.file_id = f.id
+                            AND o.state <> 'deleting') AS copies
+             FROM t_file_0{table} f
+             LEFT JOIN t_copy c ON c.file_table = {table} AND c.file_id = f.id AND c.storage = ?
+                               AND c.state = 'present'
+             WHERE f.id = ? AND f.appid = ? AND f.userid = ?"
+        ))?
+        .query_row([storage, key.file.as_str(), key.app.as_str(), key.user.as_str()], read_row)
+        .optional()
+}
+
+fn is_taken(connection: &Connection, key: &FileKey) -> rusqlite::Result<bool> {
+    let table = table_of(&key.user);
+    connection
+        .prepare_cached(&format!("SELECT EXISTS (SELECT 1 FROM t_file_0{table} WHERE id = ?)"))?
+        .query_row([key.file.as_str()], |row| row.get(0))
+}
+
+fn insert(tx: &Connection, file: &NewFile, storage: &str) -> rusqlite::Result<bool> {
+    let key = &file.key;
+    if is_taken(tx, key)? {
+        return Ok(false);
+    }
+    let table = table_of(&key.user);
+    tx.prepare_cached(&format!(
+        "INSERT INTO t_file_0{table} (id, appid, userid, status, file_path, file_size, group_name, content_type, crc32,
+                                      blake3, created_ms)
+         VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?)"
+    ))?
+    .execute(params![
+        key.file.as_str(),
+        key.app.as_str(),
+        key.user.as_str(),
+        file.file_path,
+        i64::try_from(file.size).unwrap_or(i64::MAX),
+        file.group,
+        file.content_type,
+        file.crc32,
+        file.blake3.to_string(),
+        file.created_ms,
+    ])?;
+    tx.prepare_cached(
+        "INSERT INTO t_copy (storage, path_index, path, file_table, file_id, state)
+         VALUES (?, ?, ?, ?, ?, 'present')",
+    )?
+    .execute(params![storage, file.path_index, file.path, table, key.file.as_str()])?;
+    Ok(true)
+}
+
+fn delete(tx: &Connection, key: &FileKey) -> rusqlite::Result<bool> {
+    let table = table_of(&key.user);
+    let deleted = tx
+        .prepare_cached(&format!("DELETE FROM t_file_0{table} WHERE id = ? AND appid = ? AND userid = ?"))?
+        .execute([key.file.as_str(), key.app.as_str(), key.user.as_str()])?;
+    if deleted == 0 {
+        return Ok(false);
+    }
+    tx.prepare_cached("UPDATE t_copy SET state = 'deleting' WHERE file_table = ? AND file_id = ?")?
+        .execute(params![table, key.file.as_str()])?;
+    Ok(true)
+}
+
+#[async_trait]
+impl Catalog for SqliteCatalog {
+    async fn find(&self, key: &FileKey) -> Result<Option<FileRow>, DbError> {
+        let (key, storage) = (key.clone(), self.storage.clone());
+        self.db.read(move |connection| find(connection, &key, &storage)).await
+    }
+
+    async fn is_taken(&self, key: &FileKey) -> Result<bool, DbError> {
+        let key = key.clone();
+        self.db.read(move |connection| is_taken(connection, &key)).await
+    }
+
+    async fn insert(&self, file: NewFile) -> Result<bool, DbError> {
+        let storage = self.storage.clone();
+        self.db.write(move |tx| insert(tx, &file, &storage)).await
+    }
+
+    async fn delete(&self, key: &FileKey) -> Result<bool, DbError> {
+        let key = key.clone();
+        self.db.write(move |tx| delete(tx, &key)).await
+    }
+
+    async fn has_copy(&self, path_index: u32, path: &str) -> Result<bool, DbError> {
+        let (storage, path) = (self.storage.clone(), path.to_owned());
+        self.db
+            .read(move |connection| {
+                connection
+                    .prepare_cached(
+                        "SELECT EXISTS (SELECT 1 FROM t_copy WHERE storage = ? AND path_index = ? AND path = ?
+                                        AND state <> 'deleting')",
+                    )?
+                    .query_row(params![storage, path_index, path], |row| row.get(0))
+            })
+            .await
+    }
+
+    async fn leftovers(&self, limit: u32) -> Result<Vec<Leftover>, DbError> {
+        let storage = self.storage.clone();
+        self.db
+            .read(move |connection| {
+                connection
+                    .prepare_cached(
+                        "SELECT path_index, path FROM t_copy WHERE storage = ? AND state = 'deleting' LIMIT ?",
+                    )?
+                    .query_map(params![storage, limit], |row| {
+                        Ok(Leftover { path_index: row.get(0)?, path: row.get(1)? })
+                    })?
+                    .collect()
+            })
+            .await
+    }
+
+    async fn forget(&self, gone: Vec<Leftover>) -> Result<(), DbError> {
+        let storage = self.storage.clone();
+        self.db
+            .write(move |tx| {
+                let mut forget = tx.prepare_cached(
+                    "DELETE FROM t_copy WHERE storage = ? AND path_index = ? AND path = ? AND state = 'deleting'",
+                )?;
+                for copy in &gone {
+                    forget.execute(params![storage, copy.path_index, copy.path])?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    async fn knows_storage(&self, id: &str) -> Result<bool, DbError> {
+        let id = id.to_owned();
+        self.db
+            .read(move |connection| {
+                connection
+                    .prepare_cached("SELECT EXISTS (SELECT 1 FROM t_storage WHERE id = ?)")?
+                    .query_row([id], |row| row.get(0))
+            })
+            .await
+    }
+
+    async fn register(&self, row: StorageRow) -> Result<(), DbError> {
+        self.db
+            .write(move |tx| {
+                tx.execute(
+                    "INSERT INTO t_storage (id, group_name, host, address, state, created_ms, seen_ms)
+                     VALUES (?1, ?2, ?3, ?4, 'active', ?5, ?5)
+                     ON CONFLICT (id) DO UPDATE SET group_name = ?2, host = ?3, address = ?4, seen_ms = ?5",
+                    params![row.id, row.group, row.host, row.address, row.seen_ms],
+                )
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn sqlite_keeps_the_contract() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Sqlite::open(&folder.path().join("tnv.db"), &MIGRATIONS).unwrap();
+        let open = |storage: &str| SqliteCatalog::new(db.clone(), storage);
+        super::super::contract(&open("one"), &open("two")).await;
+    }
+
+    #[tokio::test]
+    async fn a_row_of_the_older_system_is_found_where_it_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Sqlite::open(&folder.path().join("tnv.db"), &MIGRATIONS).unwrap();
+        db.write(|tx| {
+            tx.execute(
+                "INSERT INTO t_file_02 (id, appid, userid, status, file_path, file_size)
+                 VALUES ('old', 'tnvideo', 'tnv001', 0, '../data/000/000/0A1/5F6E7AD2_1FF', 7)",
+                [],
+            )
+        })
+        .await
+        .unwrap();
+        let key = FileKey::new("tnvideo", "tnv001", "old").unwrap();
+        let row = SqliteCatalog::new(db, "one").find(&key).await.unwrap().unwrap();
+        assert_eq!(row.location, Location::Written("../data/000/000/0A1/5F6E7AD2_1FF".to_owned()));
+        assert_eq!((row.size, row.checksum().is_known()), (7, false));
+    }
+}

@@ -1,0 +1,115 @@
+//! etc/storage.toml.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tnv_common::cache::CacheConfig;
+use tnv_common::config::{Settings, WrittenPath};
+use tnv_common::database::DatabaseConfig;
+use tnv_common::limits::Limits;
+use tnv_proto::GroupName;
+
+/// What a storage is told at its start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The cluster's name, kept in the marks of its store paths.
+    pub cluster: String,
+    /// The group it belongs to.
+    pub group: GroupName,
+    /// The folders that files go into.
+    pub store_paths: Vec<WrittenPath>,
+    /// Trackers, `host:port` each.
+    pub trackers: Vec<String>,
+    /// Id servers, `host:port` each.
+    pub ids: Vec<String>,
+    /// The `host:port` that clients should use, where it differs from what trackers see; empty = what they see.
+    pub advertise: String,
+    /// How often it tells every tracker that it is there.
+    pub heartbeat_interval: Duration,
+    /// Bytes to leave free in every store path.
+    pub reserved_space: u64,
+    /// The largest file it takes, in bytes.
+    pub max_file_size: u64,
+    /// Memory for transfers that move fast; each has 16 KiB beside it. At least 1 MiB.
+    pub buffer_memory: u64,
+    /// Numbers fetched from an id server at a time.
+    pub id_lease: u32,
+    /// Where rows are kept.
+    pub database: DatabaseConfig,
+    /// Where rows are cached.
+    pub cache: CacheConfig,
+    /// What connections are held to.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// Reads the keys, each with its default.
+    pub fn read(settings: &mut Settings) -> Config {
+        let config = Config {
+            listen: settings.parse("listen", SocketAddr::from(([127, 0, 0, 1], 23000))),
+            cluster: settings.text("cluster", "tnv"),
+            group: read_group(settings),
+            store_paths: settings.paths("store_paths", &["data/store"]),
+            trackers: read_addresses(settings, "trackers", "127.0.0.1:21000"),
+            ids: read_addresses(settings, "ids", "127.0.0.1:22000"),
+            advertise: settings.text("advertise", ""),
+            heartbeat_interval: settings.duration(
+                "heartbeat_interval",
+                Duration::from_secs(10),
+                Duration::from_millis(10)..=Duration::from_secs(3600),
+            ),
+            reserved_space: settings.size("reserved_space", 256 << 20, 0..=u64::MAX / 2),
+            max_file_size: settings.size("max_file_size", i64::MAX as u64, 0..=i64::MAX as u64),
+            buffer_memory: settings.size("buffer_memory", 32 << 20, 1 << 20..=1 << 40),
+            id_lease: settings.number("id_lease", 100, 1..=1_000_000),
+            database: DatabaseConfig::read(settings),
+            cache: CacheConfig::read(settings),
+            limits: Limits::read(settings),
+        };
+        config.check(settings);
+        config
+    }
+
+    fn check(&self, settings: &mut Settings) {
+        if self.store_paths.is_empty() {
+            settings.problem("store_paths", "at least one folder is needed");
+        }
+        for (n, path) in self.store_paths.iter().enumerate() {
+            if self.store_paths.iter().skip(n + 1).any(|other| other.resolved == path.resolved) {
+                settings.problem("store_paths", format!("{} stands there twice", path.written));
+            }
+        }
+        if !self.advertise.is_empty() && tnv_client::parse_addresses(&self.advertise).map_or(0, |list| list.len()) != 1
+        {
+            settings.problem("advertise", "write host:port");
+        }
+        if self.cluster.is_empty() || self.cluster.len() > 64 || self.cluster.contains(char::is_control) {
+            settings.problem("cluster", "write a name of 1 to 64 bytes");
+        }
+    }
+}
+
+fn read_group(settings: &mut Settings) -> GroupName {
+    const DEFAULT: &str = "group001";
+    let name = settings.text("group", DEFAULT);
+    match GroupName::new(&name).or_else(|error| {
+        settings.problem("group", error);
+        GroupName::new(DEFAULT)
+    }) {
+        Ok(group) => group,
+        Err(_) => unreachable!("the default is a valid name"),
+    }
+}
+
+fn read_addresses(settings: &mut Settings, key: &str, default: &str) -> Vec<String> {
+    let written = settings.list(key, vec![default.to_owned()]);
+    match tnv_client::parse_addresses(&written.join(";")) {
+        Ok(addresses) => addresses,
+        Err(error) => {
+            settings.problem(key, error);
+            Vec::new()
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The storage server: files in 512-way folders, rows in the catalog.
+
+mod config;
+mod server;
+mod service;
+
+mod delete;
+mod download;
+mod upload;
+
+mod files;
+mod heartbeat;
+mod numbers;
+mod settle;
+
+mod buffer;
+mod load;
+
+mod catalog;
+mod content_type;
+mod layout;
+mod volume;
+
+pub use catalog::{
+    Catalog, FileRow, Leftover, Location, NewFile, SqliteCatalog, StorageRow, contract as catalog_contract,
+};
+pub use config::Config;
+pub use layout::{MAX_NUMBER, Place, table_of};
+pub use server::{StartError, Storage};
+pub use volume::{Candidate, Incoming, Mark, Owner, Received, Reservation, StorePath, Volume, VolumeError};

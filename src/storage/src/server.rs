@@ -1,0 +1,205 @@
+//! A storage from its start to its stop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tnv_client::{IdClient, Options};
+use tnv_common::server::{Admission, BindError, bind, serve};
+use tnv_common::sqlite::DbError;
+use tnv_common::{clock, host};
+use tnv_proto::state::{Load, StorageReport};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::buffer::Budget;
+use crate::catalog::{Catalog, MIGRATIONS, SqliteCatalog, StorageRow};
+use crate::config::Config;
+use crate::files::Files;
+use crate::heartbeat::{Presence, beat};
+use crate::load::Counters;
+use crate::numbers::Numbers;
+use crate::service::StorageService;
+use crate::settle::{SettleError, settle_uploads, sweep};
+use crate::volume::{Candidate, Volume, VolumeError};
+
+/// How often free space is measured.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why a storage does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its address.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// Its database.
+    #[error(transparent)]
+    Database(#[from] DbError),
+    /// Its store paths.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    /// What an earlier process left unfinished.
+    #[error(transparent)]
+    Settle(#[from] SettleError),
+    /// The marks name a storage that the catalog has never seen.
+    #[error(
+        "store path {path} belongs to storage {storage}, which the catalog does not know; check database.url, or move \
+         the mark .tnv-storage away to begin anew"
+    )]
+    UnknownStorage {
+        /// The first store path.
+        path: String,
+        /// The identity in its mark.
+        storage: String,
+    },
+    /// The process is going down.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// A storage that listens but does not serve yet.
+pub struct Storage {
+    config: Config,
+    listener: TcpListener,
+    address: SocketAddr,
+    service: Arc<StorageService>,
+    catalog: Arc<dyn Catalog>,
+}
+
+impl Storage {
+    /// Opens socket, database and store paths, and settles what an earlier process left unfinished.
+    ///
+    /// # Errors
+    /// [`StartError`] with a sentence for people.
+    pub async fn bind(config: Config) -> Result<Storage, StartError> {
+        let listener = bind(config.listen)?;
+        let address = listener.local_addr().unwrap_or(config.listen);
+        let opening = config.clone();
+        let (candidate, catalog) =
+            spawn_blocking(move || open(&opening)).await.map_err(|_| StartError::Interrupted)??;
+        // The catalog must know the storage before a mark says so: a crash in between would look like a wrong catalog.
+        introduce(&candidate, &catalog, &config, address).await?;
+        let reserved_space = config.reserved_space;
+        let volume =
+            spawn_blocking(move || candidate.open(reserved_space)).await.map_err(|_| StartError::Interrupted)??;
+        let (volume, catalog): (Arc<Volume>, Arc<dyn Catalog>) = (Arc::new(volume), Arc::new(catalog));
+        settle_uploads(&volume, &*catalog).await?;
+        let ids = IdClient::new(config.ids.clone(), Options::default());
+        let service = Arc::new(StorageService {
+            group: config.group.clone(),
+            max_file_size: config.max_file_size,
+            numbers: Numbers::new(ids, config.id_lease, volume.paths().iter().map(|path| &**path)),
+            files: Files::new(catalog.clone(), config.cache.open()),
+            buffers: Budget::new(config.buffer_memory),
+            counters: Arc::new(Counters::default()),
+            leftovers: Arc::new(Notify::new()),
+            volume,
+        });
+        Ok(Storage { config, listener, address, service, catalog })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown`.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let Storage { config, listener, address, service, catalog } = self;
+        let storage = service.volume.owner().storage.clone();
+        tracing::info!(%address, group = %config.group, storage, "the storage listens");
+        let admission = Admission::new(config.limits.max_connections);
+        let tasks = TaskTracker::new();
+        let presence = Arc::new(presence(&config, address, &service, admission.clone()));
+        for tracker in &config.trackers {
+            tasks.spawn(beat(tracker.clone(), presence.clone(), shutdown.clone()));
+        }
+        tasks.spawn(sweep(service.volume.clone(), catalog, service.leftovers.clone(), shutdown.clone()));
+        tasks.spawn(measure(service.volume.clone(), shutdown.clone()));
+        tasks.close();
+        serve(listener, service, config.limits, admission, shutdown).await;
+        tasks.wait().await;
+        tracing::info!("the storage has stopped");
+    }
+}
+
+/// Opens store paths and catalog. Blocks.
+fn open(config: &Config) -> Result<(Candidate, SqliteCatalog), StartError> {
+    let fresh_id = uuid::Uuid::new_v4().to_string();
+    let candidate = Candidate::inspect(&config.store_paths, &config.cluster, &config.group, &fresh_id)?;
+    let database = config.database.open(&MIGRATIONS)?;
+    let catalog = SqliteCatalog::new(database, &candidate.owner().storage);
+    Ok((candidate, catalog))
+}
+
+/// Registers with the catalog. A storage whose paths were marked before must be known there: against the wrong
+/// catalog, settling would take every file for an orphan.
+async fn introduce(
+    candidate: &Candidate,
+    catalog: &dyn Catalog,
+    config: &Config,
+    address: SocketAddr,
+) -> Result<(), StartError> {
+    let storage = candidate.owner().storage.clone();
+    if !candidate.is_new() && !catalog.knows_storage(&storage).await? {
+        let path = config.store_paths.first().map(|path| path.written.clone()).unwrap_or_default();
+        return Err(StartError::UnknownStorage { path, storage });
+    }
+    let address = if config.advertise.is_empty() { address.to_string() } else { config.advertise.clone() };
+    let row = StorageRow {
+        id: storage,
+        group: config.group.to_string(),
+        host: host::name().to_owned(),
+        address,
+        seen_ms: clock::unix_millis(),
+    };
+    catalog.register(row).await?;
+    Ok(())
+}
+
+fn presence(config: &Config, address: SocketAddr, service: &Arc<StorageService>, admission: Admission) -> Presence {
+    let advertise = config.advertise.clone();
+    let (volume, counters) = (service.volume.clone(), service.counters.clone());
+    let report = move || {
+        let (total_bytes, free_bytes) = volume.space();
+        StorageReport {
+            id: volume.owner().storage.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            advertise: advertise.clone(),
+            load: Load {
+                total_bytes,
+                free_bytes,
+                connections: admission.open() as u64,
+                uploads: counters.uploads.get(),
+                downloads: counters.downloads.get(),
+                deletes: counters.deletes.get(),
+                bytes_in: counters.bytes_in.get(),
+                bytes_out: counters.bytes_out.get(),
+            },
+        }
+    };
+    Presence {
+        group: config.group.clone(),
+        port: address.port(),
+        started: clock::unix_seconds(),
+        interval: config.heartbeat_interval,
+        report: Box::new(report),
+    }
+}
+
+/// Keeps the figures of free space fresh.
+async fn measure(volume: Arc<Volume>, shutdown: CancellationToken) {
+    let mut ticks = tokio::time::interval(MEASURE_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = shutdown.cancelled() => return,
+        }
+        let volume = volume.clone();
+        let _ = spawn_blocking(move || volume.refresh()).await;
+    }
+}

@@ -1,0 +1,70 @@
+//! The storage's commands.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, BytesMut};
+use tnv_common::connection::{Connection, Interrupt, Reply};
+use tnv_common::server::Service;
+use tnv_proto::{Checksum, Command, Download, Failure, FileKey, GroupName, Read, Request, Server};
+use tokio::sync::Notify;
+
+use crate::buffer::Budget;
+use crate::files::Files;
+use crate::load::Counters;
+use crate::numbers::Numbers;
+use crate::volume::Volume;
+
+/// What the storage has, behind its commands. Each command's work is in the file of its name.
+pub(crate) struct StorageService {
+    pub(crate) group: GroupName,
+    pub(crate) max_file_size: u64,
+    pub(crate) volume: Arc<Volume>,
+    pub(crate) files: Files,
+    pub(crate) numbers: Numbers,
+    pub(crate) buffers: Budget,
+    pub(crate) counters: Arc<Counters>,
+    /// Wakes the sweeper of deleted files' bytes.
+    pub(crate) leftovers: Arc<Notify>,
+}
+
+impl StorageService {
+    async fn file_size(&self, key: &FileKey) -> Result<Reply, Interrupt> {
+        let mut body = BytesMut::with_capacity(8);
+        body.put_u64(self.files.find(key).await?.size);
+        Ok(Reply::Body(body))
+    }
+
+    async fn stat(&self, key: &FileKey) -> Result<Reply, Interrupt> {
+        let mut body = BytesMut::with_capacity(128);
+        self.files.find(key).await?.attributes().encode(&mut body);
+        Ok(Reply::Body(body))
+    }
+}
+
+impl Service for StorageService {
+    const SERVER: Server = Server::Storage;
+    type Session = ();
+
+    async fn call(
+        &self,
+        command: Command,
+        connection: &mut Connection,
+        (): &mut (),
+    ) -> Result<Reply, Interrupt> {
+        match command {
+            Command::Upload => self.upload(connection).await,
+            Command::Delete => self.delete(connection).await,
+            Command::FileSize => self.file_size(&FileKey::decode(&connection.whole_body().await?)?).await,
+            Command::Stat => self.stat(&FileKey::decode(&connection.whole_body().await?)?).await,
+            Command::Download => {
+                let request = Download::decode(&connection.whole_body().await?)?;
+                self.download(connection, &request, Checksum::UNKNOWN).await
+            }
+            Command::Read => {
+                let request = Read::decode(&connection.whole_body().await?)?;
+                self.download(connection, &request.download, request.expected).await
+            }
+            other => Err(Failure::bad_request(format!("{} is not for a storage", other.name())).into()),
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The folders that files lie in: which of them takes the next file, and how bytes get a durable place there.
+
+mod incoming;
+mod mark;
+mod store_path;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tnv_common::config::WrittenPath;
+use tnv_proto::{ErrorCode, Failure, GroupName};
+
+pub use incoming::{Incoming, Received};
+pub use mark::{Mark, Owner};
+pub use store_path::{Reservation, StorePath};
+
+use self::store_path::Prepared;
+use crate::layout::Place;
+
+/// A store path, or the marks of several, that cannot be used.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum VolumeError {
+    /// A folder cannot be made, read or written.
+    #[error("store path {}: {reason}", path.display())]
+    Unusable {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it and what to do.
+        reason: String,
+    },
+    /// The marks say that these folders do not belong to this storage, or not together.
+    #[error("store path {}: {reason}", path.display())]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// What its mark says and what to do.
+        reason: String,
+    },
+    /// None of the folders can be used.
+    #[error("no store path can be used:\n{0}")]
+    NoneLeft(String),
+}
+
+/// Store paths whose marks have been read and agree. Nothing has been written into them yet.
+#[derive(Debug)]
+pub struct Candidate {
+    paths: Vec<Prepared>,
+    owner: Owner,
+    is_new: bool,
+}
+
+impl Candidate {
+    /// Inspects the folders: makes those that are not there and reads their marks. Folders that cannot be used are
+    /// left out with a warning. `fresh_id` becomes the storage's identity if no path has one yet. Blocks; meant for
+    /// start-up.
+    ///
+    /// # Errors
+    /// [`VolumeError`] for a foreign mark and when no path is left.
+    pub fn inspect(
+        folders: &[WrittenPath],
+        cluster: &str,
+        group: &GroupName,
+        fresh_id: &str,
+    ) -> Result<Candidate, VolumeError> {
+        let mut paths = Vec::new();
+        let mut unusable = Vec::new();
+        for folder in folders {
+            match StorePath::prepare(folder) {
+                Ok(path) => paths.push(path),
+                Err(error) => {
+                    tracing::warn!(%error, "left out");
+                    unusable.push(error.to_string());
+                }
+            }
+        }
+        if paths.is_empty() {
+            return Err(VolumeError::NoneLeft(unusable.join("\n")));
+        }
+        let marks = paths.iter().map(|path| (path.root(), path.mark()));
+        let marked = mark::agree(marks, cluster, group)?;
+        let is_new = marked.is_none();
+        let owner = marked.unwrap_or_else(|| Owner {
+            storage: fresh_id.to_owned(),
+            cluster: cluster.to_owned(),
+            group: group.to_string(),
+        });
+        Ok(Candidate { paths, owner, is_new })
+    }
+
+    /// Who these folders belong to, or will.
+    pub fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// Whether no path has been marked before.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Marks those that are new and makes all of them ready for use. Blocks.
+    ///
+    /// # Errors
+    /// [`VolumeError::Unusable`].
+    pub fn open(self, reserved_space: u64) -> Result<Volume, VolumeError> {
+        let used = self.paths.iter().filter_map(|path| path.mark()).map(|mark| mark.path);
+        let mut free_index = used.max().map_or(0, |index| index + 1);
+        let mut paths = Vec::new();
+        for path in self.paths {
+            let path = path.settle(&self.owner, free_index, reserved_space)?;
+            free_index = free_index.max(path.index() + 1);
+            paths.push(Arc::new(path));
+        }
+        Ok(Volume { paths, owner: self.owner })
+    }
+}
+
+/// All store paths of a storage.
+#[derive(Debug)]
+pub struct Volume {
+    paths: Vec<Arc<StorePath>>,
+    owner: Owner,
+}
+
+impl Volume {
+    /// Who these folders belong to.
+    pub fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// All usable store paths.
+    pub fn paths(&self) -> &[Arc<StorePath>] {
+        &self.paths
+    }
+
+    /// The store path with this index.
+    pub fn path(&self, index: u32) -> Option<&Arc<StorePath>> {
+        self.paths.iter().find(|path| path.index() == index)
+    }
+
+    /// Sets `size` bytes aside in the store path that has most room.
+    ///
+    /// # Errors
+    /// 507 when none has so much room above its reserved space, 503 when none can be written.
+    pub fn reserve(&self, size: u64) -> Result<Reservation, Failure> {
+        let mut candidates: Vec<_> = self.paths.iter().filter(|path| path.is_writable()).collect();
+        if candidates.is_empty() {
+            return Err(Failure::new(ErrorCode::UNAVAILABLE, "no store path can be written right now"));
+        }
+        candidates.sort_by_key(|path| std::cmp::Reverse(path.free()));
+        candidates.iter().find_map(|path| Reservation::take(path, size)).ok_or_else(|| {
+            let most = candidates.first().map_or(0, |path| path.free());
+            Failure::new(
+                ErrorCode::NO_SPACE,
+                format!("no room for {size} bytes: the emptiest store path has {most} above its reserved space"),
+            )
+        })
+    }
+
+    /// Where a path of the older system lies: it must begin with a store path as written in the config.
+    pub fn locate_written(&self, file_path: &str) -> Option<PathBuf> {
+        self.paths.iter().find_map(|path| {
+            let below = file_path.strip_prefix(path.written())?.strip_prefix('/')?;
+            Some(path.root().join(Place::parse(below)?.path()))
+        })
+    }
+
+    /// Bytes of all store paths, and bytes that new files may take.
+    pub fn space(&self) -> (u64, u64) {
+        let add = |(total, free): (u64, u64), path: &Arc<StorePath>| (total + path.total(), free + path.free());
+        self.paths.iter().fold((0, 0), add)
+    }
+
+    /// Asks the system afresh how much room there is, and whether paths that failed can be written again. Blocks.
+    pub fn refresh(&self) {
+        self.paths.iter().for_each(|path| path.refresh());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(folder: &std::path::Path) -> WrittenPath {
+        WrittenPath { written: folder.to_string_lossy().into_owned(), resolved: folder.to_owned() }
+    }
+
+    fn open(folders: &[&std::path::Path], group: &str) -> Result<Volume, VolumeError> {
+        let folders: Vec<_> = folders.iter().map(|folder| written(folder)).collect();
+        Candidate::inspect(&folders, "tnv", &GroupName::new(group).unwrap(), "fresh")?.open(0)
+    }
+
+    #[test]
+    fn a_storage_is_recognised_by_its_marks() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+        let first = open(&[&a], "group001").unwrap();
+        assert_eq!((first.owner().storage.as_str(), first.paths()[0].index()), ("fresh", 0));
+        drop(first);
+        // A second folder joins, and the order in the config does not matter.
+        let both = open(&[&b, &a], "group001").unwrap();
+        let index = |root: &std::path::Path| both.paths().iter().find(|path| path.root() == root).unwrap().index();
+        assert_eq!((index(&a), index(&b)), (0, 1));
+    }
+
+    #[test]
+    fn foreign_marks_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+        drop(open(&[&a], "group001").unwrap());
+        let other_group = open(&[&a], "group002").unwrap_err().to_string();
+        assert!(other_group.contains("belongs to group group001"), "{other_group}");
+        let fresh = [written(&b)];
+        let group = GroupName::new("group001").unwrap();
+        drop(Candidate::inspect(&fresh, "tnv", &group, "another").unwrap().open(0).unwrap());
+        let two = open(&[&a, &b], "group001").unwrap_err().to_string();
+        assert!(two.contains("belongs to storage another"), "{two}");
+    }
+
+    #[test]
+    fn one_folder_serves_one_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let _held = open(&[folder.path()], "group001").unwrap();
+        let error = open(&[folder.path()], "group001").unwrap_err().to_string();
+        assert!(error.contains("in use by another storage process"), "{error}");
+    }
+
+    #[test]
+    fn unusable_folders_are_left_out_unless_all_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "x").unwrap();
+        let good = folder.path().join("good");
+        assert_eq!(open(&[&file, &good], "group001").unwrap().paths().len(), 1);
+        let error = open(&[&file], "group001").unwrap_err().to_string();
+        assert!(error.contains("no store path can be used") && error.contains("file"), "{error}");
+    }
+
+    #[test]
+    fn more_than_there_is_room_for_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let volume = open(&[folder.path()], "group001").unwrap();
+        assert_eq!(volume.reserve(1 << 60).unwrap_err().code, ErrorCode::NO_SPACE);
+        let free = volume.space().1;
+        let held = volume.reserve(free / 2).unwrap();
+        assert_eq!(volume.reserve(free - free / 4).unwrap_err().code, ErrorCode::NO_SPACE);
+        drop(held);
+        assert!(volume.reserve(free - free / 4).is_ok());
+    }
+
+    #[test]
+    fn older_paths_are_found_as_written_and_nowhere_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let written = [WrittenPath { written: "../data".to_owned(), resolved: folder.path().to_owned() }];
+        let group = GroupName::new("group001").unwrap();
+        let volume = Candidate::inspect(&written, "tnv", &group, "fresh").unwrap().open(0).unwrap();
+        let found = volume.locate_written("../data/0A1/000/1FF/5F6E7AD2_0FF").unwrap();
+        assert_eq!(found, folder.path().join("0A1/000/1FF/5F6E7AD2_0FF"));
+        for bad in ["../data", "../data/", "../database/x/y", "/etc/passwd", "../data/../../etc/passwd"] {
+            assert_eq!(volume.locate_written(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! A file on its way in: bytes into a temporary name, checksums in passing, and made durable.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tnv_proto::Checksum;
+
+use super::StorePath;
+use crate::content_type::sniff;
+use crate::layout::Place;
+
+/// Files from this size on get their blocks in one piece, and learn early that the disk is full.
+const PREALLOCATE_FROM: u64 = 1024 * 1024;
+
+/// What is known of a file that has come in whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// The CRC32 (IEEE) of its bytes.
+    pub crc32: u32,
+    /// The BLAKE3 of its bytes.
+    pub blake3: Checksum,
+    /// What its first bytes say it is.
+    pub content_type: &'static str,
+}
+
+/// Bytes being written under a temporary name. Dropped before it is handed over, it removes them. Every method
+/// blocks.
+#[derive(Debug)]
+pub struct Incoming {
+    path: Arc<StorePath>,
+    place: Place,
+    size: u64,
+    written: u64,
+    file: Option<File>,
+    blake3: blake3::Hasher,
+    crc32: crc32fast::Hasher,
+    content_type: &'static str,
+    /// Whether the temporary name is ours to remove.
+    ours: bool,
+}
+
+impl Incoming {
+    /// A file of `size` bytes that is to lie at `place`. Nothing is written yet.
+    pub fn new(path: Arc<StorePath>, place: Place, size: u64) -> Incoming {
+        Incoming {
+            path,
+            place,
+            size,
+            written: 0,
+            file: None,
+            blake3: blake3::Hasher::new(),
+            crc32: crc32fast::Hasher::new(),
+            content_type: sniff(&[]),
+            ours: false,
+        }
+    }
+
+    /// Where it will lie.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Its store path.
+    pub fn path(&self) -> &Arc<StorePath> {
+        &self.path
+    }
+
+    /// Appends bytes. The first ones make the file and tell its content type.
+    ///
+    /// # Errors
+    /// I/O errors, a full disk among them.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => {
+                self.content_type = sniff(bytes);
+                let file = create(&self.path, &self.place)?;
+                self.ours = true;
+                preallocate(&file, self.size)?;
+                self.file.insert(file)
+            }
+        };
+        file.write_all(bytes)?;
+        self.written += bytes.len() as u64;
+        self.blake3.update(bytes);
+        self.crc32.update(bytes);
+        Ok(())
+    }
+
+    /// Makes bytes and name durable. After this only the row is missing.
+    ///
+    /// # Errors
+    /// I/O errors, and bytes that do not add up to the size.
+    pub fn finish(&mut self) -> io::Result<Received> {
+        if self.file.is_none() {
+            self.write(&[])?;
+        }
+        if self.written != self.size {
+            return Err(io::Error::other(format!("{} of {} bytes were written", self.written, self.size)));
+        }
+        if let Some(file) = self.file.take() {
+            file.sync_all()?;
+        }
+        self.path.sync_folder(self.place.folder())?;
+        Ok(Received {
+            crc32: self.crc32.clone().finalize(),
+            blake3: Checksum(*self.blake3.finalize().as_bytes()),
+            content_type: self.content_type,
+        })
+    }
+
+    /// Leaves the bytes where they are: a row may stand for them now. The next start settles what becomes of them.
+    pub fn hand_over(mut self) {
+        self.ours = false;
+    }
+
+    fn temp_path(&self) -> PathBuf {
+        self.path.root().join(self.place.temp_path())
+    }
+}
+
+/// Makes the file under its temporary name. A place that is taken already is left alone, whoever has it.
+fn create(path: &StorePath, place: &Place) -> io::Result<File> {
+    path.prepare_folder(place)?;
+    if path.root().join(place.path()).try_exists()? {
+        let text = format!("{} exists already: its number was given twice", place.path());
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+    }
+    OpenOptions::new().write(true).create_new(true).open(path.root().join(place.temp_path()))
+}
+
+fn preallocate(file: &File, size: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::Errno;
+    if size < PREALLOCATE_FROM {
+        return Ok(());
+    }
+    match fallocate(file, FallocateFlags::empty(), 0, size) {
+        // Not every file system can; the writes will do.
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if !self.ours {
+            return;
+        }
+        match std::fs::remove_file(self.temp_path()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(path = %self.temp_path().display(), %error, "cannot remove an unfinished upload");
+            }
+            _ => {}
+        }
+    }
+}

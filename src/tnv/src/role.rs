@@ -1,0 +1,154 @@
+//! One server in a process of its own.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::Context;
+use tnv_common::args::ServerArgs;
+use tnv_common::config::Settings;
+use tnv_common::telemetry::{self, LogConfig};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Threads for blocking work such as disk I/O, at most.
+const MAX_BLOCKING_THREADS: usize = 128;
+
+/// The servers that have a process of their own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Role {
+    Tracker,
+    Id,
+    Storage,
+    Http,
+}
+
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Role::Tracker => "tracker",
+            Role::Id => "id",
+            Role::Storage => "storage",
+            Role::Http => "http",
+        }
+    }
+}
+
+/// A role's config, read but not started.
+pub(crate) enum Config {
+    Tracker(tnv_tracker::Config),
+    Id(tnv_id::Config),
+    Storage(tnv_storage::Config),
+    Http(tnv_http::Config),
+}
+
+impl Config {
+    pub(crate) fn read(role: Role, settings: &mut Settings) -> Config {
+        match role {
+            Role::Tracker => Config::Tracker(tnv_tracker::Config::read(settings)),
+            Role::Id => Config::Id(tnv_id::Config::read(settings)),
+            Role::Storage => Config::Storage(tnv_storage::Config::read(settings)),
+            Role::Http => Config::Http(tnv_http::Config::read(settings)),
+        }
+    }
+
+    /// Opens what the server needs and starts to listen.
+    pub(crate) async fn bind(self) -> anyhow::Result<Server> {
+        Ok(match self {
+            Config::Tracker(config) => Server::Tracker(tnv_tracker::Tracker::bind(config).await?),
+            Config::Id(config) => Server::Id(tnv_id::IdServer::bind(config).await?),
+            Config::Storage(config) => Server::Storage(Box::new(tnv_storage::Storage::bind(config).await?)),
+            Config::Http(config) => Server::Http(tnv_http::Server::bind(config).await?),
+        })
+    }
+}
+
+/// A server that listens.
+pub(crate) enum Server {
+    Tracker(tnv_tracker::Tracker),
+    Id(tnv_id::IdServer),
+    Storage(Box<tnv_storage::Storage>),
+    Http(tnv_http::Server),
+}
+
+impl Server {
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        match self {
+            Server::Tracker(server) => server.local_addr(),
+            Server::Id(server) => server.local_addr(),
+            Server::Storage(server) => server.local_addr(),
+            Server::Http(server) => server.local_addr(),
+        }
+    }
+
+    pub(crate) async fn run(self, shutdown: CancellationToken) {
+        match self {
+            Server::Tracker(server) => server.run(shutdown).await,
+            Server::Id(server) => server.run(shutdown).await,
+            Server::Storage(server) => server.run(shutdown).await,
+            Server::Http(server) => server.run(shutdown).await,
+        }
+    }
+}
+
+/// Runs one server until it is told to stop.
+pub(crate) fn run(role: Role, args: &ServerArgs) -> anyhow::Result<()> {
+    let mut settings = args.settings(role.name());
+    let file = settings.file().map(Path::to_owned);
+    let log = LogConfig::read(&mut settings);
+    let config = Config::read(role, &mut settings);
+    settings.finish()?;
+    if args.check {
+        let source = file.map_or("built-in defaults".to_owned(), |file| file.display().to_string());
+        return say(&format!("ok: the {} configuration ({source}) has no mistakes", role.name()));
+    }
+    let _log = telemetry::init(&log).context("cannot start logging")?;
+    runtime()?.block_on(async {
+        let stop = stop_signal()?;
+        let server = config.bind().await?;
+        say(&format!("ready {}", server.local_addr()))?;
+        server.run(stop).await;
+        Ok(())
+    })
+}
+
+/// The reactor, and the threads for blocking work.
+pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tnv_common::host::raise_open_file_limit();
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(MAX_BLOCKING_THREADS)
+        .build()
+        .context("cannot start the runtime")
+}
+
+/// Is cancelled by the first SIGTERM or SIGINT; a second one ends the process at once.
+pub(crate) fn stop_signal() -> anyhow::Result<CancellationToken> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    tokio::spawn(async move {
+        for second in [false, true] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if second {
+                std::process::exit(130);
+            }
+            tracing::info!("stopping: running transfers may finish");
+            token.cancel();
+        }
+    });
+    Ok(stop)
+}
+
+/// Prints a line on standard output, at once. A reader that has gone is no reason to stop serving.
+pub(crate) fn say(line: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write to stdout"),
+        _ => Ok(()),
+    }
+}

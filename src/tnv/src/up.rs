@@ -1,0 +1,220 @@
+//! `tnv up`: tracker, id server, storage and gateway in one process, on the embedded database.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use clap::Args;
+use tnv_client::{Client, Options, Source};
+use tnv_common::config::{Settings, Sources};
+use tnv_common::telemetry::{self, LogConfig};
+use tnv_proto::{ErrorCode, FileId, FileKey};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::role::{Config, Role, runtime, say, stop_signal};
+
+/// How long the storage may take to become active.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Between two looks whether it is.
+const READY_POLL: Duration = Duration::from_millis(10);
+/// The clip for `--demo`, made by scripts/sample-clip.
+const SAMPLE: &[u8] = include_bytes!("../../../data/sample.mp4");
+const SAMPLE_ID: &str = "sample";
+
+/// Options of `tnv up`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct UpArgs {
+    /// Folder for files and database
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    data: PathBuf,
+    /// Where the tracker listens; port 0 picks a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:21000")]
+    tracker: SocketAddr,
+    /// Where the id server listens
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:22000")]
+    id: SocketAddr,
+    /// Where the storage listens
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:23000")]
+    storage: SocketAddr,
+    /// Where the gateway listens
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    http: SocketAddr,
+    /// Upload a sample clip and print the commands to watch it
+    #[arg(long)]
+    demo: bool,
+    /// Set one key of one server, such as tracker.check_interval=1s; may be repeated
+    #[arg(long, value_name = "ROLE.KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl Default for UpArgs {
+    fn default() -> Self {
+        /// Only there to fill in the defaults above.
+        #[derive(clap::Parser)]
+        struct Bare {
+            #[command(flatten)]
+            args: UpArgs,
+        }
+        <Bare as clap::Parser>::parse_from(["tnv"]).args
+    }
+}
+
+/// Runs all servers until told to stop.
+pub(crate) fn run(args: &UpArgs) -> anyhow::Result<()> {
+    let plan = Plan::read(args)?;
+    let _log = telemetry::init(&plan.log).context("cannot start logging")?;
+    runtime()?.block_on(serve(args, plan))
+}
+
+/// What each server is told, as far as it is known before the first one listens.
+struct Plan {
+    log: LogConfig,
+    tracker: Settings,
+    id: Settings,
+    storage: Settings,
+    http: Settings,
+}
+
+impl Plan {
+    fn read(args: &UpArgs) -> anyhow::Result<Plan> {
+        let mut up = args.settings("up")?;
+        let log = LogConfig::read(&mut up);
+        up.finish()?;
+        let mut plan = Plan {
+            log,
+            tracker: args.settings("tracker")?,
+            id: args.settings("id")?,
+            storage: args.settings("storage")?,
+            http: args.settings("http")?,
+        };
+        let database = format!("sqlite:{}", text(&args.data.join("tnv.db"))?);
+        for settings in [&mut plan.tracker, &mut plan.id, &mut plan.storage] {
+            settings.set("database.url", &database, "--data");
+        }
+        plan.storage.set_list("store_paths", &[text(&args.data.join("store"))?], "--data");
+        plan.tracker.set("listen", &args.tracker.to_string(), "--tracker");
+        plan.id.set("listen", &args.id.to_string(), "--id");
+        plan.storage.set("listen", &args.storage.to_string(), "--storage");
+        plan.http.set("listen", &args.http.to_string(), "--http");
+        Ok(plan)
+    }
+}
+
+impl UpArgs {
+    /// A role's settings from the environment and `--set`; `tnv up` reads no config files.
+    fn settings(&self, role: &'static str) -> anyhow::Result<Settings> {
+        let mut overrides = Vec::new();
+        for text in &self.set {
+            let Some((name, value)) = text.split_once('=') else { bail!("--set: expected ROLE.KEY=VALUE") };
+            let Some((of, key)) = name.split_once('.') else { bail!("--set {name}: expected ROLE.KEY=VALUE") };
+            if !["up", "tracker", "id", "storage", "http"].contains(&of) {
+                bail!("--set {name}: the roles are tracker, id, storage, http and up");
+            }
+            if of == role {
+                overrides.push((key.to_owned(), value.to_owned(), format!("--set {name}")));
+            }
+        }
+        let environment = std::env::vars_os()
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+            .collect();
+        Ok(Settings::load(role, Sources { file: None, required: false, environment, overrides }))
+    }
+}
+
+fn text(path: &Path) -> anyhow::Result<&str> {
+    path.to_str().with_context(|| format!("--data {}: the path is not UTF-8", path.display()))
+}
+
+/// A server that runs, and how to stop it.
+struct Running {
+    address: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+async fn start(role: Role, mut settings: Settings) -> anyhow::Result<Running> {
+    let config = Config::read(role, &mut settings);
+    settings.finish()?;
+    start_with(config).await
+}
+
+async fn start_with(config: Config) -> anyhow::Result<Running> {
+    let server = config.bind().await?;
+    let (address, stop) = (server.local_addr(), CancellationToken::new());
+    let task = tokio::spawn(server.run(stop.clone()));
+    Ok(Running { address, stop, task })
+}
+
+async fn serve(args: &UpArgs, plan: Plan) -> anyhow::Result<()> {
+    let stop = stop_signal()?;
+    let Plan { tracker, id, mut storage, mut http, .. } = plan;
+    let tracker = start(Role::Tracker, tracker).await?;
+    let id = start(Role::Id, id).await?;
+    storage.set("trackers", &tracker.address.to_string(), "--tracker");
+    storage.set("ids", &id.address.to_string(), "--id");
+    let storage = start(Role::Storage, storage).await?;
+    http.set("trackers", &tracker.address.to_string(), "--tracker");
+    let config = tnv_http::Config::read(&mut http);
+    http.finish()?;
+    let sample = FileKey { app: config.app.clone(), user: config.user.clone(), file: FileId::new(SAMPLE_ID)? };
+    let http = start_with(Config::Http(config)).await?;
+
+    let client = Client::new(vec![tracker.address.to_string()], Options::default());
+    wait_until_active(&client, &storage).await?;
+    for (role, server) in [("tracker", &tracker), ("id", &id), ("storage", &storage), ("http", &http)] {
+        say(&format!("{role} {}", server.address))?;
+    }
+    let url = format!("http://{}", http.address);
+    if args.demo {
+        demo(&client, &sample, &url).await?;
+    }
+    say(&format!("ready {url}"))?;
+
+    stop.cancelled().await;
+    // From the outside in: what the gateway still sends comes from the storage.
+    for server in [http, storage, id, tracker] {
+        server.stop.cancel();
+        server.task.await.context("a server broke")?;
+    }
+    Ok(())
+}
+
+/// Asks the tracker until our storage is ACTIVE.
+async fn wait_until_active(client: &Client, storage: &Running) -> anyhow::Result<()> {
+    let wanted = storage.address.port().to_string();
+    let is_ours = |address: &str| address.rsplit(':').next() == Some(&wanted);
+    let ask = async {
+        loop {
+            let state = client.state().await?;
+            let mut storages = state.groups.iter().flat_map(|group| &group.storages);
+            if storages.any(|storage| storage.status == "ACTIVE" && is_ours(&storage.address)) {
+                return anyhow::Ok(());
+            }
+            tokio::time::sleep(READY_POLL).await;
+        }
+    };
+    tokio::time::timeout(READY_TIMEOUT, ask).await.context("the storage did not become active in time")?
+}
+
+/// Uploads the sample clip, unless it is there, and says how to watch it.
+async fn demo(client: &Client, sample: &FileKey, url: &str) -> anyhow::Result<()> {
+    match client.upload(sample, Source::Memory(Bytes::from_static(SAMPLE))).await {
+        Ok(_) => {}
+        Err(error) if error.code() == Some(ErrorCode::CONFLICT) => {}
+        Err(error) => return Err(error).context("cannot upload the sample clip"),
+    }
+    let clip = format!("{url}/files/{SAMPLE_ID}");
+    say(&format!("The sample clip is at {clip}; watch it in a browser, or with one of"))?;
+    for line in [
+        format!("  vlc {clip}"),
+        format!("  ffplay {clip}"),
+        format!("  mpv {clip}"),
+        format!("  wget -c -O sample.mp4 {clip}"),
+    ] {
+        say(&line)?;
+    }
+    Ok(())
+}

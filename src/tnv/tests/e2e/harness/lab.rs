@@ -1,0 +1,198 @@
+//! Clusters: a folder of their own, servers as separate processes or all roles in one.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::frames::Wire;
+use super::process::{Process, command, run, tnv};
+use super::{eventually, frames};
+
+pub(crate) const APP: &str = "tnvideo";
+pub(crate) const USER: &str = "tnv001";
+
+/// A folder for one test, removed at its end.
+pub(crate) struct Lab {
+    folder: tempfile::TempDir,
+}
+
+impl Lab {
+    pub(crate) fn new() -> Lab {
+        // Under the build's folder and not /tmp, which may be memory: 2 GiB files go here.
+        let folder = tempfile::Builder::new().prefix("lab-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        Lab { folder }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// `path` as an argument.
+    pub(crate) fn arg(&self, name: &str) -> String {
+        self.path(name).into_os_string().into_string().unwrap()
+    }
+
+    /// Writes a file into the folder and returns its path as an argument.
+    pub(crate) fn file(&self, name: &str, contents: impl AsRef<[u8]>) -> String {
+        std::fs::write(self.path(name), contents).unwrap();
+        self.arg(name)
+    }
+
+    /// A process whose output goes to this folder.
+    pub(crate) fn process(&self, name: &str, command: &mut Command) -> Process {
+        Process::start(self.folder.path(), name, command)
+    }
+
+    /// All roles in one process, on free ports, with the data in `data`.
+    pub(crate) fn up(&self) -> Up {
+        self.up_with(&[])
+    }
+
+    pub(crate) fn up_with(&self, options: &[&str]) -> Up {
+        let mut process = self.process("up", self.up_command().args(options));
+        let mut address = |name: &str| process.expect_line(&format!("{name} "));
+        let (tracker, id, storage, http) =
+            (address("tracker"), address("id"), address("storage"), address("http"));
+        let ready = process.expect_line("ready ");
+        assert_eq!(ready.trim_end_matches('/'), format!("http://{http}"), "the ready line's URL");
+        Up { process, tracker, id, storage, http }
+    }
+
+    /// `tnv up` with free ports and the data in `data`.
+    pub(crate) fn up_command(&self) -> Command {
+        let mut up = command(tnv());
+        up.args(["up", "--data"]).arg(self.path("data"));
+        for role in ["--tracker", "--id", "--storage", "--http"] {
+            up.args([role, "127.0.0.1:0"]);
+        }
+        up
+    }
+
+    /// The client under its own name.
+    #[track_caller]
+    pub(crate) fn client(&self, args: &[&str]) -> std::process::Output {
+        let link = self.path("client");
+        if !link.exists() {
+            std::os::unix::fs::symlink(tnv(), &link).unwrap();
+        }
+        run(link, args)
+    }
+}
+
+/// A running `tnv up` and its addresses.
+pub(crate) struct Up {
+    pub(crate) process: Process,
+    pub(crate) tracker: String,
+    pub(crate) id: String,
+    pub(crate) storage: String,
+    pub(crate) http: String,
+}
+
+/// How to start a server of one role; started again, it is the same server.
+#[derive(Clone)]
+pub(crate) struct Role {
+    role: &'static str,
+    name: String,
+    listen: String,
+    settings: Vec<String>,
+}
+
+impl Role {
+    fn new(role: &'static str) -> Role {
+        Role { role, name: role.to_owned(), listen: "127.0.0.1:0".to_owned(), settings: Vec::new() }
+    }
+
+    pub(crate) fn tracker(lab: &Lab) -> Role {
+        Role::new("tracker").database(lab)
+    }
+
+    pub(crate) fn id(lab: &Lab) -> Role {
+        Role::new("id").database(lab)
+    }
+
+    /// A storage whose files go to `store` in the lab's folder.
+    pub(crate) fn storage(lab: &Lab, store: &str, trackers: &[&str], ids: &[&str]) -> Role {
+        Role::new("storage")
+            .database(lab)
+            .set("group", "group001")
+            .set("store_paths", list(&[&lab.arg(store)]))
+            .set("trackers", list(trackers))
+            .set("ids", list(ids))
+    }
+
+    pub(crate) fn http(trackers: &[&str]) -> Role {
+        Role::new("http").set("trackers", list(trackers))
+    }
+
+    fn database(self, lab: &Lab) -> Role {
+        let url = format!("sqlite:{}", lab.arg("catalog.db"));
+        self.set("database.url", url)
+    }
+
+    /// Another name for its log files, where several servers have the same role.
+    pub(crate) fn named(mut self, name: &str) -> Role {
+        self.name = name.to_owned();
+        self
+    }
+
+    pub(crate) fn listen(mut self, address: &str) -> Role {
+        self.listen = address.to_owned();
+        self
+    }
+
+    /// `--set key=value`.
+    pub(crate) fn set(mut self, key: &str, value: impl std::fmt::Display) -> Role {
+        self.settings.push(format!("{key}={value}"));
+        self
+    }
+
+    pub(crate) fn args(&self) -> Vec<&str> {
+        let mut args = vec![self.role, "--listen", &self.listen];
+        args.extend(self.settings.iter().flat_map(|setting| ["--set", setting]));
+        args
+    }
+
+    #[track_caller]
+    pub(crate) fn start(&self, lab: &Lab) -> Server {
+        let mut process = lab.process(&self.name, command(tnv()).args(self.args()));
+        let address =
+            process.expect_line("ready ").trim_start_matches("http://").trim_end_matches('/').to_owned();
+        Server { process, address }
+    }
+}
+
+/// A list in TOML.
+pub(crate) fn list(items: &[&str]) -> String {
+    format!("[{}]", items.iter().map(|item| format!("{item:?}")).collect::<Vec<_>>().join(", "))
+}
+
+/// A running server of one role.
+pub(crate) struct Server {
+    pub(crate) process: Process,
+    pub(crate) address: String,
+}
+
+/// Waits until the tracker has a storage for this user; its group and the addresses.
+#[track_caller]
+pub(crate) fn wait_active(tracker: &str, user: &str) -> (String, Vec<String>) {
+    eventually("an active storage", || {
+        let reply = Wire::connect(tracker).call(12, &frames::key(APP, user, ""));
+        (reply.status == 0).then(|| frames::addresses(&reply.body))
+    })
+}
+
+/// Waits until the tracker shows this many storages with this status.
+#[track_caller]
+pub(crate) fn wait_status(tracker: &str, status: &str, count: usize) {
+    eventually(&format!("{count} storages {status}"), || {
+        let text = frames::groups(tracker);
+        let line = format!("                  STATUS: {status}");
+        (text.lines().filter(|found| *found == line).count() == count).then_some(())
+    });
+}
+
+/// Whether nothing of a half-done upload is left below `folder`.
+#[track_caller]
+pub(crate) fn assert_no_temps(folder: &Path) {
+    let temps = super::temps_below(folder);
+    assert!(temps.is_empty(), "left behind: {temps:?}");
+}

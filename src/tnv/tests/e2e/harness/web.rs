@@ -1,0 +1,123 @@
+//! A raw HTTP/1.1 client: it sends the bytes it is given and shows what came back, unchanged.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+
+use super::DEADLINE;
+
+/// A connection to the gateway.
+pub(crate) struct Web {
+    pub(crate) stream: BufReader<TcpStream>,
+}
+
+/// A response with its whole body.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    /// In the order they came.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Web {
+    #[track_caller]
+    pub(crate) fn connect(address: &str) -> Web {
+        let stream =
+            TcpStream::connect(address).unwrap_or_else(|error| panic!("cannot reach {address}: {error}"));
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        Web { stream: BufReader::new(stream) }
+    }
+
+    #[track_caller]
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.stream.get_mut().write_all(bytes).unwrap();
+    }
+
+    /// Sends a request and reads the response.
+    #[track_caller]
+    pub(crate) fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
+        self.send(request(method, path, headers).as_bytes());
+        self.response(method)
+    }
+
+    #[track_caller]
+    pub(crate) fn get(&mut self, path: &str, headers: &[(&str, &str)]) -> Response {
+        self.request("GET", path, headers)
+    }
+
+    /// Reads the response to a request of this method.
+    #[track_caller]
+    pub(crate) fn response(&mut self, method: &str) -> Response {
+        let mut response = self.head().unwrap_or_else(|error| panic!("no response: {error}"));
+        if method != "HEAD" && ![204, 304].contains(&response.status) {
+            let len = response.len();
+            (&mut self.stream).take(len).read_to_end(&mut response.body).unwrap();
+            assert_eq!(response.body.len() as u64, len, "the body is as long as its Content-Length says");
+        }
+        response
+    }
+
+    /// Reads status and headers; the body stays on the connection.
+    pub(crate) fn head(&mut self) -> io::Result<Response> {
+        let status_line = self.line()?;
+        let status = status_line.strip_prefix("HTTP/1.1 ").or_else(|| status_line.strip_prefix("HTTP/1.0 "));
+        let status = status.and_then(|rest| rest.get(..3)).and_then(|digits| digits.parse().ok());
+        let status = status.ok_or_else(|| io::Error::other(format!("no status line: {status_line:?}")))?;
+        let mut headers = Vec::new();
+        loop {
+            let line = self.line()?;
+            match line.split_once(':') {
+                Some((name, value)) => headers.push((name.to_lowercase(), value.trim().to_owned())),
+                None => return Ok(Response { status, headers, body: Vec::new() }),
+            }
+        }
+    }
+
+    fn line(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        if self.stream.read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    }
+
+    /// Whether the server has closed the connection.
+    #[track_caller]
+    pub(crate) fn assert_closed(&mut self) {
+        match self.stream.read(&mut [0; 1]) {
+            Ok(0) => {}
+            Ok(_) => panic!("more bytes instead of the end"),
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}"),
+        }
+    }
+}
+
+impl Response {
+    /// A header's value; it must not be there twice.
+    #[track_caller]
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut found = self.headers.iter().filter(|(header, _)| header == name);
+        let value = found.next().map(|(_, value)| value.as_str());
+        assert!(found.next().is_none(), "{name} is there twice");
+        value
+    }
+
+    /// What Content-Length says, which must be there.
+    #[track_caller]
+    pub(crate) fn len(&self) -> u64 {
+        let len = self.header("content-length").unwrap_or_else(|| panic!("no Content-Length: {self:?}"));
+        len.parse().unwrap()
+    }
+}
+
+pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> String {
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n")
+}
+
+/// One request on a connection of its own.
+#[track_caller]
+pub(crate) fn get(address: &str, path: &str, headers: &[(&str, &str)]) -> Response {
+    Web::connect(address).get(path, headers)
+}

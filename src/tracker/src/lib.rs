@@ -1,0 +1,12 @@
+//! The tracker: which storages are alive, and which group is whose.
+
+mod config;
+mod registry;
+mod routes;
+mod server;
+mod service;
+
+pub use config::Config;
+pub use registry::{Identity, Now, Registry, Status};
+pub use routes::{Routes, SqliteRoutes, contract as routes_contract};
+pub use server::{StartError, Tracker};

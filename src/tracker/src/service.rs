@@ -1,0 +1,232 @@
+//! The tracker's commands.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use bytes::{BufMut, BytesMut};
+use tnv_common::cache::Cache;
+use tnv_common::connection::{Connection, Interrupt, Reply};
+use tnv_common::server::Service;
+use tnv_common::{clock, host};
+use tnv_proto::state::{ClusterState, StorageReport};
+use tnv_proto::{
+    AppId, Beat, Command, ErrorCode, Failure, GroupName, GroupText, Join, Report, Request, Saddrs, Server,
+    StorageAddresses, StorageText, UserId, render_groups,
+};
+
+use crate::config::Config;
+use crate::registry::{Change, Identity, Now, Registry};
+use crate::routes::Routes;
+
+/// Addresses in a SADDRS reply, at most.
+const MAX_ADDRESSES: usize = 3;
+
+/// What the tracker knows, behind its commands.
+pub(crate) struct TrackerService {
+    apps: Vec<AppId>,
+    auto_create_groups: bool,
+    registry: Mutex<Registry>,
+    routes: Arc<dyn Routes>,
+    cache: Arc<dyn Cache>,
+}
+
+/// Who joined on a connection.
+#[derive(Default)]
+pub(crate) struct Session {
+    joined: Option<(GroupName, Identity)>,
+}
+
+pub(crate) fn now() -> Now {
+    Now { instant: Instant::now(), unix: clock::unix_seconds() }
+}
+
+impl TrackerService {
+    pub(crate) fn new(config: &Config, routes: Arc<dyn Routes>, cache: Arc<dyn Cache>) -> TrackerService {
+        TrackerService {
+            apps: config.apps.clone(),
+            auto_create_groups: config.auto_create_groups,
+            registry: Mutex::new(Registry::new(config.max_groups, config.max_storages)),
+            routes,
+            cache,
+        }
+    }
+
+    /// The registry, held for memory operations only.
+    pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn join(&self, request: Join, ip: IpAddr, session: &mut Session) -> Result<Reply, Interrupt> {
+        if !self.registry().knows_group(&request.group) {
+            self.learn_group(&request.group).await?;
+        }
+        let identity = self.registry().join(&request, ip, now())?;
+        tracing::info!(group = %request.group, host = %identity.host, ip = %identity.ip, port = identity.port,
+            version = %request.version, "a storage joined");
+        session.joined = Some((request.group, identity));
+        Ok(Reply::empty())
+    }
+
+    /// Takes a group into the registry that the database knows, or may be taught.
+    async fn learn_group(&self, group: &GroupName) -> Result<(), Failure> {
+        if self.routes.groups().await?.contains(group) {
+            return self.registry().add_group(group);
+        }
+        if self.auto_create_groups {
+            self.registry().add_group(group)?;
+            self.routes.add_group(group).await?;
+            tracing::info!(%group, "a new group");
+        }
+        Ok(())
+    }
+
+    fn beat(&self, request: &Beat, ip: IpAddr, session: &Session) -> Result<Reply, Interrupt> {
+        let joined = session
+            .joined
+            .as_ref()
+            .filter(|(group, identity)| *group == request.group && identity.host == request.host)
+            .map(|(_, identity)| identity);
+        let changes = self.registry().beat(&request.group, &request.host, ip, joined, now())?;
+        changes.iter().for_each(log_change);
+        Ok(Reply::empty())
+    }
+
+    fn report(&self, request: Report, ip: IpAddr) -> Result<Reply, Interrupt> {
+        let report: StorageReport = serde_json::from_str(&request.json)
+            .map_err(|error| Failure::bad_request(format!("the report is no JSON of a storage: {error}")))?;
+        if report.advertise.len() > 255 || report.advertise.contains([';', '\0', ' ']) {
+            return Err(Failure::bad_request("the advertised address is not host:port").into());
+        }
+        let who = Identity { host: request.host, ip, port: request.port };
+        self.registry().report(&request.group, &who, report)?;
+        Ok(Reply::empty())
+    }
+
+    async fn addresses(&self, request: &Saddrs) -> Result<Reply, Interrupt> {
+        if !self.apps.contains(&request.app) {
+            return Err(Failure::new(
+                ErrorCode::FORBIDDEN,
+                format!("the app {} is not served here; add it to the tracker's apps", request.app),
+            )
+            .into());
+        }
+        let group = self.group_of(&request.app, &request.user).await?;
+        let addresses = self.registry().active(&group, rand::random_range(0..=usize::MAX / 2), MAX_ADDRESSES);
+        if addresses.is_empty() {
+            return Err(Failure::new(
+                ErrorCode::UNAVAILABLE,
+                format!("no storage of {group} is active; it serves {}", request.user),
+            )
+            .into());
+        }
+        let mut body = BytesMut::new();
+        StorageAddresses { group, addresses }.encode(&mut body);
+        Ok(Reply::Body(body))
+    }
+
+    /// The user's group: from the cache, else from the database, else chosen now and kept.
+    async fn group_of(&self, app: &AppId, user: &UserId) -> Result<GroupName, Failure> {
+        let key = format!("tnv:route:{app}:{user}");
+        if let Some(group) = self.cache.get(&key).await.and_then(|name| GroupName::new(&name).ok()) {
+            return Ok(group);
+        }
+        let group = match self.routes.group_of(app, user).await? {
+            Some(group) => group,
+            None => {
+                let group = self.choose_group()?;
+                let group = self.routes.assign(app, user, &group).await?;
+                tracing::info!(%app, %user, %group, "a user got its group");
+                group
+            }
+        };
+        self.cache.set(&key, group.to_string()).await;
+        Ok(group)
+    }
+
+    fn choose_group(&self) -> Result<GroupName, Failure> {
+        let mut groups = self.registry().active_groups();
+        if groups.is_empty() {
+            return Err(Failure::new(ErrorCode::UNAVAILABLE, "no group has an active storage"));
+        }
+        Ok(groups.swap_remove(rand::random_range(0..groups.len())))
+    }
+
+    fn groups_text(&self) -> Reply {
+        let groups: Vec<_> = self
+            .registry()
+            .snapshot()
+            .into_iter()
+            .map(|group| GroupText {
+                name: group.name,
+                storages: group
+                    .storages
+                    .into_iter()
+                    .map(|storage| StorageText {
+                        version: storage.version,
+                        host: storage.host,
+                        address: storage.address,
+                        started: local_time(storage.started),
+                        joined: local_time(storage.joined),
+                        beat: local_time(if storage.last_beat == 0 { storage.joined } else { storage.last_beat }),
+                        status: storage.status,
+                    })
+                    .collect(),
+            })
+            .collect();
+        let mut body = BytesMut::from(render_groups(&groups).as_bytes());
+        body.put_u8(0);
+        Reply::Body(body)
+    }
+
+    fn state(&self) -> Result<Reply, Interrupt> {
+        let state = ClusterState {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            host: host::name().to_owned(),
+            now: clock::unix_seconds(),
+            groups: self.registry().snapshot(),
+        };
+        let json = serde_json::to_vec(&state)
+            .map_err(|error| Failure::new(ErrorCode::INTERNAL, format!("cannot write the state: {error}")))?;
+        Ok(Reply::Body(BytesMut::from(json.as_slice())))
+    }
+}
+
+impl Service for TrackerService {
+    const SERVER: Server = Server::Tracker;
+    type Session = Session;
+
+    async fn call(
+        &self,
+        command: Command,
+        connection: &mut Connection,
+        session: &mut Session,
+    ) -> Result<Reply, Interrupt> {
+        // An IPv4 storage that comes in over an IPv6 socket must be told to clients as IPv4.
+        let ip = connection.peer().ip().to_canonical();
+        let body = connection.whole_body().await?;
+        match command {
+            Command::Join => self.join(Join::decode(&body)?, ip, session).await,
+            Command::Beat => self.beat(&Beat::decode(&body)?, ip, session),
+            Command::Report => self.report(Report::decode(&body)?, ip),
+            Command::Saddrs => self.addresses(&Saddrs::decode(&body)?).await,
+            Command::Groups => Ok(self.groups_text()),
+            Command::State => self.state(),
+            other => Err(Failure::bad_request(format!("{} is not for a tracker", other.name())).into()),
+        }
+    }
+}
+
+pub(crate) fn log_change(change: &Change) {
+    let Change { group, storage, status } = change;
+    tracing::info!(%group, host = %storage.host, ip = %storage.ip, port = storage.port, status = status.as_str(),
+        "a storage changed");
+}
+
+/// As C's `ctime` writes it, like `Fri Nov 20 10:25:28 2026`, in the machine's time zone.
+fn local_time(unix: i64) -> String {
+    match jiff::Timestamp::from_second(unix) {
+        Ok(time) => time.to_zoned(jiff::tz::TimeZone::system()).strftime("%a %b %e %H:%M:%S %Y").to_string(),
+        Err(_) => unix.to_string(),
+    }
+}
