@@ -72,6 +72,11 @@ impl Connection {
         matches!(self.stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
+    /// Returns when the server hangs up or sends something while nothing is asked of it.
+    pub(crate) async fn disturbed(&self) {
+        let _ = self.stream.peek(&mut [0]).await;
+    }
+
     /// Sends a frame and reads the reply, whose body may have up to `limit` bytes.
     pub(crate) async fn call(&mut self, frame: &[u8], limit: u64) -> Result<Bytes, ClientError> {
         let len = self.request(frame).await?;

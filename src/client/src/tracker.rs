@@ -114,6 +114,12 @@ impl TrackerSession {
         self.tell(report).await
     }
 
+    /// Returns when the tracker hangs up, or says something it was not asked: either way the session is over. Meant
+    /// to be awaited between two beats, so that a tracker that restarts is joined again at once.
+    pub async fn closed(&self) {
+        self.connection.disturbed().await;
+    }
+
     async fn tell(&mut self, request: &impl Request) -> Result<(), ClientError> {
         if self.connection.idle().is_none() {
             let over = std::io::Error::new(std::io::ErrorKind::NotConnected, "the session is over");

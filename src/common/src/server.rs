@@ -176,8 +176,8 @@ async fn exchange<S: Service>(
         Ok(checked) => checked,
         Err(failure) => {
             log_refusal(connection, "?", &failure);
-            connection.refuse(&failure).await?;
-            return Ok(false);
+            connection.begin_body(u64::MAX);
+            return connection.refuse(&failure).await;
         }
     };
     connection.begin_body(header.body_len);

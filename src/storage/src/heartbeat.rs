@@ -2,7 +2,7 @@
 //! interval, over a connection that is made again whenever it breaks.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tnv_client::{ClientError, Options, TrackerSession};
 use tnv_common::{clock, host};
@@ -54,15 +54,17 @@ pub(crate) async fn beat(tracker: String, presence: Arc<Presence>, shutdown: Can
     let mut pause = BACK_OFF.0;
     let mut trouble = false;
     loop {
+        let begun = Instant::now();
         let mut joined = false;
         let session = attend(&tracker, &presence, &mut joined);
         let ended = tokio::select! {
             ended = session => ended,
             () = shutdown.cancelled() => return,
         };
-        if joined {
+        trouble &= !joined;
+        // A tracker that hangs up as soon as it is joined must not be joined in a tight loop.
+        if joined && begun.elapsed() > BACK_OFF.1 {
             pause = BACK_OFF.0;
-            trouble = false;
         }
         // Once per outage: a tracker may be away for long.
         if !trouble {
@@ -92,7 +94,11 @@ async fn attend(tracker: &str, presence: &Presence, joined: &mut bool) -> Client
                 tracing::info!(tracker, group = %presence.group, "joined");
                 *joined = true;
             }
-            tokio::time::sleep(presence.interval).await;
+            tokio::select! {
+                () = tokio::time::sleep(presence.interval) => {}
+                // The next beat would find out as well, but only after the interval.
+                () = session.closed() => {}
+            }
         }
     };
     let ended: Result<std::convert::Infallible, ClientError> = session.await;

@@ -36,7 +36,9 @@ fn assert_whole(response: &Response, contents: &[u8]) {
 #[test]
 fn a_whole_file_with_all_its_headers() {
     let lab = Lab::new();
-    let (up, contents) = with_file(&lab);
+    let up = lab.up_with(&["--set", r#"tracker.apps=["tnvideo", "other"]"#]);
+    let contents = Pattern::new(21, SIZE).bytes();
+    Wire::connect(&up.storage).upload(&key(APP, USER, "f"), &contents).ok();
     Wire::connect(&up.storage).upload(&key("other", "user two", "g"), &contents).ok();
     let whole = get(&up.http, "/files/f", &[]);
     assert_whole(&whole, &contents);

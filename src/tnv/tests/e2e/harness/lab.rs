@@ -1,7 +1,9 @@
 //! Clusters: a folder of their own, servers as separate processes or all roles in one.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::frames::Wire;
 use super::process::{Process, command, run, tnv};
@@ -98,7 +100,7 @@ pub(crate) struct Role {
 
 impl Role {
     fn new(role: &'static str) -> Role {
-        Role { role, name: role.to_owned(), listen: "127.0.0.1:0".to_owned(), settings: Vec::new() }
+        Role { role, name: role.to_owned(), listen: own_address(), settings: Vec::new() }
     }
 
     pub(crate) fn tracker(lab: &Lab) -> Role {

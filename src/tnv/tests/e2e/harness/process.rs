@@ -151,6 +151,7 @@ impl Process {
 }
 
 impl Drop for Process {
+    #[expect(clippy::print_stdout, reason = "the test runner keeps it and shows it with the failure")]
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {

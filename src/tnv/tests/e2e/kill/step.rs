@@ -1,6 +1,7 @@
 //! SIGKILL at each system call an upload or a delete makes: strace attaches to the running storage and kills it when
 //! a thread enters the nth call of a kind, for every kind and every n until the operation gets by.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use super::ledger::{Entry, Ledger, State};
@@ -9,19 +10,15 @@ use crate::harness::lab::{APP, Lab, Role, Server, USER};
 use crate::harness::process::{Process, command};
 use crate::harness::{installed, say};
 
+const PWRITE: &str = "/^pwrite";
+const SYNC: &str = "/^(fsync|fdatasync|sync_file_range|syncfs)$";
+const RENAME: &str = "/^rename";
+const UNLINK: &str = "/^unlink";
+const SEND: &str = "/^(sendto|sendmsg|sendmmsg|writev)$";
+
 /// What changes files or sends a reply, as strace's patterns.
-const STEPS: [&str; 10] = [
-    "openat",
-    "/^mkdir",
-    "/^write",
-    "/^pwrite",
-    "fallocate",
-    "/^(fsync|fdatasync|sync_file_range|syncfs)$",
-    "/^rename",
-    "/^(link|linkat|unlink|unlinkat)$",
-    "/^f?truncate",
-    "/^(sendto|sendmsg|sendmmsg)$",
-];
+const STEPS: [&str; 11] =
+    ["openat", "/^mkdir", "write", PWRITE, "fallocate", SYNC, RENAME, "/^link", UNLINK, "/^f?truncate", SEND];
 
 /// Some buffers full, so that a kill can fall between two of them.
 const LEN: u64 = 1_300_000;
@@ -29,7 +26,10 @@ const LEN: u64 = 1_300_000;
 #[test]
 fn a_kill_at_any_step_of_an_upload_leaves_all_or_nothing() {
     if installed(&["strace"]) {
-        sweep(|_, _| {}, Bench::upload);
+        let kills = sweep(|_, _| {}, Bench::upload);
+        for step in ["openat", PWRITE, SYNC, RENAME, SEND] {
+            assert!(kills[step] > 0, "an upload has a step {step}");
+        }
     }
 }
 
@@ -37,15 +37,21 @@ fn a_kill_at_any_step_of_an_upload_leaves_all_or_nothing() {
 fn a_kill_at_any_step_of_a_delete_leaves_all_or_nothing() {
     if installed(&["strace"]) {
         let store = |bench: &mut Bench, file: &str| assert!(bench.upload(file));
-        sweep(store, Bench::delete);
+        let kills = sweep(store, Bench::delete);
+        for step in [PWRITE, SYNC, UNLINK, SEND] {
+            assert!(kills[step] > 0, "a delete has a step {step}");
+        }
     }
 }
 
 /// Runs `operate` on a file made ready by `prepare`, with a kill at every step of it. `operate` says whether it was
-/// acknowledged; what was not is repeated after the restart, when it must succeed.
-fn sweep(prepare: impl Fn(&mut Bench, &str), operate: impl Fn(&mut Bench, &str) -> bool) {
+/// acknowledged; what was not is repeated after the restart, when it must succeed. How many kills there were per step.
+fn sweep(
+    prepare: impl Fn(&mut Bench, &str),
+    operate: impl Fn(&mut Bench, &str) -> bool,
+) -> BTreeMap<&'static str, usize> {
     let mut bench = Bench::new();
-    let mut kills = 0;
+    let mut kills: BTreeMap<&str, usize> = STEPS.into_iter().map(|step| (step, 0)).collect();
     for (n, step) in STEPS.iter().enumerate() {
         for when in 1.. {
             assert!(when < 100, "{step}: no end in sight");
@@ -60,7 +66,7 @@ fn sweep(prepare: impl Fn(&mut Bench, &str), operate: impl Fn(&mut Bench, &str) 
             if acknowledged && bench.storage.process.is_running() {
                 break;
             }
-            kills += 1;
+            *kills.entry(step).or_default() += 1;
             bench.restart();
             if bench.state(&file) == before || (before.is_none() && bench.state(&file) == Some(State::Gone)) {
                 assert!(operate(&mut bench, &file), "{file} again");
@@ -69,8 +75,9 @@ fn sweep(prepare: impl Fn(&mut Bench, &str), operate: impl Fn(&mut Bench, &str) 
     }
     bench.restart();
     let (whole, absent) = bench.ledger.doubts;
-    say(&format!("{kills} kills at a step: {whole} files in doubt were whole afterwards, {absent} absent"));
-    assert!(kills >= 5, "an operation has more steps than {kills}");
+    let count: usize = kills.values().sum();
+    say(&format!("{count} kills at a step: {whole} files in doubt were whole, {absent} absent; {kills:?}"));
+    kills
 }
 
 /// The storage under test and the servers it needs.
