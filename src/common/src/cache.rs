@@ -64,7 +64,9 @@ struct MemoryCache {
 impl MemoryCache {
     fn new(size: u64, ttl: Duration) -> MemoryCache {
         let weigh = |key: &String, value: &String| u32::try_from(key.len() + value.len()).unwrap_or(u32::MAX);
-        MemoryCache { texts: moka::sync::Cache::builder().max_capacity(size).weigher(weigh).time_to_live(ttl).build() }
+        MemoryCache {
+            texts: moka::sync::Cache::builder().max_capacity(size).weigher(weigh).time_to_live(ttl).build(),
+        }
     }
 }
 

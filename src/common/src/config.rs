@@ -143,6 +143,12 @@ impl Settings {
         self.file.as_deref()
     }
 
+    /// Keys that were asked for so far and do not stand in the file, whatever other sources say. A file meant to show
+    /// every key has none left out.
+    pub fn left_out_of_file(&self) -> Vec<&str> {
+        self.known.iter().filter(|key| !self.from_file.contains_key(*key)).map(String::as_str).collect()
+    }
+
     /// Ends the reading, once every key has been asked for.
     ///
     /// # Errors

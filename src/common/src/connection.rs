@@ -140,7 +140,9 @@ impl Connection {
     /// [`Interrupt::Refused`] if the body is shorter, [`Interrupt::Broken`] on I/O errors and when it takes too long.
     pub async fn fixed_part(&mut self, len: usize) -> Result<Vec<u8>, Interrupt> {
         if (len as u64) > self.body_left {
-            return Err(Failure::bad_request(format!("the body ends before its fixed part of {len} bytes")).into());
+            return Err(
+                Failure::bad_request(format!("the body ends before its fixed part of {len} bytes")).into()
+            );
         }
         let mut body = vec![0; len];
         before(self.fixed_deadline, "the request", self.stream.read_exact(&mut body)).await?;
@@ -153,7 +155,8 @@ impl Connection {
     /// # Errors
     /// As [`Connection::fixed_part`].
     pub async fn whole_body(&mut self) -> Result<Vec<u8>, Interrupt> {
-        let len = usize::try_from(self.body_left).map_err(|_| Failure::bad_request("the body is too long"))?;
+        let len =
+            usize::try_from(self.body_left).map_err(|_| Failure::bad_request("the body is too long"))?;
         self.fixed_part(len).await
     }
 
@@ -169,7 +172,12 @@ impl Connection {
         while filled < wanted {
             let read = self.stream.read(&mut buffer[filled..wanted]);
             match before(pace.deadline, "the body", read).await? {
-                0 => return Err(io::Error::new(ErrorKind::UnexpectedEof, "the client left in the middle of a body")),
+                0 => {
+                    return Err(io::Error::new(
+                        ErrorKind::UnexpectedEof,
+                        "the client left in the middle of a body",
+                    ));
+                }
                 got => {
                     filled += got;
                     self.body_left -= got as u64;
@@ -265,7 +273,10 @@ impl Connection {
     }
 
     /// Checks a header that has arrived.
-    pub(crate) fn check(&self, header: [u8; HEADER_LEN]) -> Result<(Header, Result<Command, Failure>), Failure> {
+    pub(crate) fn check(
+        &self,
+        header: [u8; HEADER_LEN],
+    ) -> Result<(Header, Result<Command, Failure>), Failure> {
         // A negative length leaves no way to tell where the next frame begins.
         let header = Header::decode(header)?;
         Ok((header, Command::check(header, self.server)))

@@ -40,7 +40,11 @@ impl Limits {
             idle_timeout: settings.duration("idle_timeout", seconds(600), timeouts.clone()),
             progress_timeout: settings.duration("progress_timeout", seconds(60), timeouts.clone()),
             min_progress: settings.size("min_progress", 16 * 1024, 1..=1024 * 1024),
-            drain_timeout: settings.duration("drain_timeout", seconds(30), Duration::ZERO..=seconds(24 * 3600)),
+            drain_timeout: settings.duration(
+                "drain_timeout",
+                seconds(30),
+                Duration::ZERO..=seconds(24 * 3600),
+            ),
             drain_bytes: settings.size("drain_bytes", 64 * 1024 * 1024, 0..=u64::MAX / 2),
         }
     }

@@ -36,12 +36,12 @@ pub trait Service: Send + Sync + 'static {
 
 /// A listening socket that cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {}", reason(.source))]
+#[error("cannot listen on {address}: {}", reason(.error))]
 pub struct BindError {
     /// Where it was to listen.
     pub address: SocketAddr,
-    /// What the system said.
-    pub source: io::Error,
+    /// What the system said. Not a `source`: the message has it already.
+    pub error: io::Error,
 }
 
 fn reason(error: &io::Error) -> String {
@@ -67,7 +67,7 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
         socket.listen(1024)?;
         TcpListener::from_std(socket.into())
     };
-    open().map_err(|source| BindError { address, source })
+    open().map_err(|error| BindError { address, error })
 }
 
 /// Counts connections against `max_connections`.

@@ -33,12 +33,12 @@ pub enum DbError {
         reason: String,
     },
     /// A statement or a commit failed.
-    #[error("database {}: {source}", path.display())]
+    #[error("database {}: {error}", path.display())]
     Statement {
         /// The file.
         path: PathBuf,
         /// What SQLite said.
-        source: Arc<rusqlite::Error>,
+        error: Arc<rusqlite::Error>,
     },
     /// The database is being closed.
     #[error("the database is closed")]
@@ -49,7 +49,7 @@ impl From<DbError> for Failure {
     /// A full disk is 507, everything else is 503: the caller may try another server or try again.
     fn from(error: DbError) -> Self {
         let code = match &error {
-            DbError::Statement { source, .. } if source.sqlite_error_code() == Some(SqliteCode::DiskFull) => {
+            DbError::Statement { error, .. } if error.sqlite_error_code() == Some(SqliteCode::DiskFull) => {
                 ErrorCode::NO_SPACE
             }
             _ => ErrorCode::UNAVAILABLE,
@@ -183,11 +183,12 @@ impl Sqlite {
 }
 
 fn statement_error(path: &Path, error: rusqlite::Error) -> DbError {
-    DbError::Statement { path: path.to_owned(), source: Arc::new(error) }
+    DbError::Statement { path: path.to_owned(), error: Arc::new(error) }
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     set_wal(&connection)?;
@@ -204,7 +205,8 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 fn set_wal(connection: &Connection) -> rusqlite::Result<()> {
     let mut tries = 0;
     loop {
-        let mode = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
+        let mode =
+            connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
         match mode {
             Ok(_) => return Ok(()),
             Err(error) if tries < 200 && error.sqlite_error_code() == Some(SqliteCode::DatabaseBusy) => {
@@ -262,8 +264,8 @@ fn write_loop(mut connection: Connection, mut jobs: mpsc::Receiver<Box<dyn Write
             }
         }
         let mut outcomes = Vec::with_capacity(batch.len());
-        let committed =
-            run_batch(&mut connection, &mut batch, &mut outcomes).map_err(|error| statement_error(path, error));
+        let committed = run_batch(&mut connection, &mut batch, &mut outcomes)
+            .map_err(|error| statement_error(path, error));
         if let Err(error) = &committed {
             tracing::error!(%error, writes = batch.len(), "a transaction failed");
         }
@@ -310,7 +312,9 @@ mod tests {
     }
 
     async fn count(db: &Sqlite) -> i64 {
-        db.read(|connection| connection.query_row("SELECT count(*) FROM numbers", [], |row| row.get(0))).await.unwrap()
+        db.read(|connection| connection.query_row("SELECT count(*) FROM numbers", [], |row| row.get(0)))
+            .await
+            .unwrap()
     }
 
     #[tokio::test]

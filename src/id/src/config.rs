@@ -33,3 +33,39 @@ impl Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use tnv_common::config::Sources;
+    use tnv_common::telemetry::LogConfig;
+
+    use super::*;
+
+    fn sample() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../etc/id.toml")
+    }
+
+    #[test]
+    fn the_sample_file_says_every_default() {
+        let sources = Sources { file: Some(sample()), required: true, ..Sources::default() };
+        let (mut written, mut built_in) = (Settings::load("id", sources), Settings::built_in("id"));
+        let (log, default_log) = (LogConfig::read(&mut written), LogConfig::read(&mut built_in));
+        assert_eq!(log, default_log);
+
+        let (mut config, default) = (Config::read(&mut written), Config::read(&mut built_in));
+        // The file's paths count from its own folder, the built-in ones from the current folder.
+        assert_eq!(config.database, DatabaseConfig::Sqlite(sample().with_file_name("../data/tnv.db")));
+        assert_eq!(default.database, DatabaseConfig::Sqlite(current_folder().join("data/tnv.db")));
+        config.database = default.database.clone();
+        assert_eq!(config, default);
+
+        assert_eq!(written.left_out_of_file(), Vec::<&str>::new());
+        written.finish().unwrap();
+    }
+
+    fn current_folder() -> PathBuf {
+        std::env::current_dir().unwrap()
+    }
+}

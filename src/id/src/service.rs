@@ -71,7 +71,9 @@ impl Service for IdService {
                 let lease = IdLease::decode(&body)?;
                 self.take(&lease.key, lease.count.min(self.step)).await?.encode(&mut reply);
             }
-            other => return Err(Failure::bad_request(format!("{} is not for an id server", other.name())).into()),
+            other => {
+                return Err(Failure::bad_request(format!("{} is not for an id server", other.name())).into());
+            }
         }
         Ok(Reply::Body(reply))
     }

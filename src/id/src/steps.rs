@@ -55,7 +55,10 @@ pub async fn contract(steps: &dyn Steps) {
     let ok = "the database answers";
     assert_eq!(steps.advance("../data", 1000).await.expect(ok), Some(Block { next: 0, end: 1000 }));
     assert_eq!(steps.advance("../data", 10).await.expect(ok), Some(Block { next: 1000, end: 1010 }));
-    assert_eq!(steps.advance("'; DROP TABLE t_id_gen; --", 10).await.expect(ok), Some(Block { next: 0, end: 10 }));
+    assert_eq!(
+        steps.advance("'; DROP TABLE t_id_gen; --", 10).await.expect(ok),
+        Some(Block { next: 0, end: 10 })
+    );
     assert_eq!(steps.advance("../data", 10).await.expect(ok), Some(Block { next: 1010, end: 1020 }));
 }
 

@@ -109,9 +109,10 @@ impl Command {
     /// # Errors
     /// 400 for an unknown or misdirected command and for a length that does not fit.
     pub fn check(header: Header, server: Server) -> Result<Command, Failure> {
-        let command = Command::from_byte(header.command)
-            .filter(|command| command.server() == server)
-            .ok_or_else(|| Failure::bad_request(format!("a {server} does not know command {}", header.command)))?;
+        let command =
+            Command::from_byte(header.command).filter(|command| command.server() == server).ok_or_else(
+                || Failure::bad_request(format!("a {server} does not know command {}", header.command)),
+            )?;
         let allowed = command.body_len();
         if allowed.contains(&header.body_len) {
             return Ok(command);

@@ -112,8 +112,9 @@ impl Failure {
     /// # Errors
     /// [`Malformed`] if not even the number is there.
     pub fn decode(body: &[u8]) -> Result<Failure, Malformed> {
-        let (number, text) =
-            body.split_first_chunk::<2>().ok_or_else(|| Malformed::new("a failure reply without its number"))?;
+        let (number, text) = body
+            .split_first_chunk::<2>()
+            .ok_or_else(|| Malformed::new("a failure reply without its number"))?;
         let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
         Ok(Failure::new(ErrorCode(u16::from_be_bytes(*number)), String::from_utf8_lossy(text)))
     }

@@ -43,8 +43,8 @@ impl Header {
     pub fn decode(bytes: [u8; HEADER_LEN]) -> Result<Header, Malformed> {
         let [l0, l1, l2, l3, l4, l5, l6, l7, command, status] = bytes;
         let body_len = i64::from_be_bytes([l0, l1, l2, l3, l4, l5, l6, l7]);
-        let body_len =
-            u64::try_from(body_len).map_err(|_| Malformed::new(format!("a body length of {body_len} is negative")))?;
+        let body_len = u64::try_from(body_len)
+            .map_err(|_| Malformed::new(format!("a body length of {body_len} is negative")))?;
         Ok(Header { body_len, command, status })
     }
 

@@ -23,7 +23,8 @@ impl Checksum {
     /// Reads 64 hexadecimal digits.
     pub fn from_hex(text: &str) -> Option<Checksum> {
         let mut bytes = [0; 32];
-        if text.len() != 64 {
+        // `from_str_radix` would take a sign for a digit.
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return None;
         }
         for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
@@ -99,7 +100,8 @@ impl IdRange {
     /// # Errors
     /// [`Malformed`] if it is cut short or no range of non-negative numbers.
     pub fn decode(mut body: &[u8]) -> Result<Self, Malformed> {
-        let range = IdRange { first: take_i64(&mut body, "first number")?, count: take_u32(&mut body, "count")? };
+        let range =
+            IdRange { first: take_i64(&mut body, "first number")?, count: take_u32(&mut body, "count")? };
         if range.count == 0 || range.first < 0 || range.first.checked_add(i64::from(range.count)).is_none() {
             return Err(Malformed::new(format!("{} numbers from {} are no range", range.count, range.first)));
         }

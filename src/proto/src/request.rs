@@ -144,7 +144,8 @@ impl Request for Saddrs {
 
     fn decode(mut body: &[u8]) -> Result<Self, Malformed> {
         let body = &mut body;
-        let saddrs = Saddrs { app: AppId::take(body)?, user: UserId::take(body)?, file: take_optional_file(body)? };
+        let saddrs =
+            Saddrs { app: AppId::take(body)?, user: UserId::take(body)?, file: take_optional_file(body)? };
         finished(body)?;
         Ok(saddrs)
     }
@@ -209,11 +210,9 @@ impl Request for IdGet {
 fn take_key(body: &[u8]) -> Result<String, Malformed> {
     match whole_text(body, "id key")? {
         "" => Err(Malformed::new("the id key must not be empty")),
-        key if key.len() > IdGet::MAX_KEY => Err(Malformed::new(format!(
-            "the id key has {} bytes, at most {} fit",
-            key.len(),
-            IdGet::MAX_KEY
-        ))),
+        key if key.len() > IdGet::MAX_KEY => {
+            Err(Malformed::new(format!("the id key has {} bytes, at most {} fit", key.len(), IdGet::MAX_KEY)))
+        }
         key => Ok(key.to_owned()),
     }
 }
@@ -330,7 +329,8 @@ impl Request for Upload {
         let key = FileKey::take(body)?;
         let size = take_i64(body, "size")?;
         finished(body)?;
-        let size = u64::try_from(size).map_err(|_| Malformed::new(format!("a size of {size} is negative")))?;
+        let size =
+            u64::try_from(size).map_err(|_| Malformed::new(format!("a size of {size} is negative")))?;
         Ok(Upload { key, size })
     }
 
@@ -362,8 +362,11 @@ impl Request for Download {
 
     fn decode(mut body: &[u8]) -> Result<Self, Malformed> {
         let body = &mut body;
-        let download =
-            Download { key: FileKey::take(body)?, offset: take_i64(body, "offset")?, size: take_i64(body, "size")? };
+        let download = Download {
+            key: FileKey::take(body)?,
+            offset: take_i64(body, "offset")?,
+            size: take_i64(body, "size")?,
+        };
         finished(body)?;
         Ok(download)
     }

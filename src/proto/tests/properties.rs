@@ -84,6 +84,8 @@ fn encoded(encode: impl FnOnce(&mut BytesMut)) -> BytesMut {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn headers(body_len in 0..=i64::MAX as u64, command: u8, status: u8) {
         let header = Header { body_len, command, status };

@@ -10,7 +10,7 @@ use tnv_common::limits::Limits;
 use tnv_proto::GroupName;
 
 /// What a storage is told at its start.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Where it listens.
     pub listen: SocketAddr,
@@ -81,7 +81,8 @@ impl Config {
                 settings.problem("store_paths", format!("{} stands there twice", path.written));
             }
         }
-        if !self.advertise.is_empty() && tnv_client::parse_addresses(&self.advertise).map_or(0, |list| list.len()) != 1
+        if !self.advertise.is_empty()
+            && tnv_client::parse_addresses(&self.advertise).map_or(0, |list| list.len()) != 1
         {
             settings.problem("advertise", "write host:port");
         }
@@ -111,5 +112,48 @@ fn read_addresses(settings: &mut Settings, key: &str, default: &str) -> Vec<Stri
             settings.problem(key, error);
             Vec::new()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use tnv_common::config::Sources;
+    use tnv_common::telemetry::LogConfig;
+
+    use super::*;
+
+    fn sample() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../etc/storage.toml")
+    }
+
+    #[test]
+    fn the_sample_file_says_every_default() {
+        let sources = Sources { file: Some(sample()), required: true, ..Sources::default() };
+        let (mut written, mut built_in) = (Settings::load("storage", sources), Settings::built_in("storage"));
+        let (log, default_log) = (LogConfig::read(&mut written), LogConfig::read(&mut built_in));
+        assert_eq!(log, default_log);
+
+        let (mut config, default) = (Config::read(&mut written), Config::read(&mut built_in));
+        // The file's paths count from its own folder, the built-in ones from the current folder.
+        assert_eq!(config.database, DatabaseConfig::Sqlite(sample().with_file_name("../data/tnv.db")));
+        assert_eq!(default.database, DatabaseConfig::Sqlite(current_folder().join("data/tnv.db")));
+        config.database = default.database.clone();
+        assert_eq!(config.store_paths, [resolved("../data/store", &sample().with_file_name(""))]);
+        assert_eq!(default.store_paths, [resolved("data/store", &current_folder())]);
+        config.store_paths = default.store_paths.clone();
+        assert_eq!(config, default);
+
+        assert_eq!(written.left_out_of_file(), Vec::<&str>::new());
+        written.finish().unwrap();
+    }
+
+    fn resolved(written: &str, folder: &Path) -> WrittenPath {
+        WrittenPath { written: written.to_owned(), resolved: folder.join(written) }
+    }
+
+    fn current_folder() -> PathBuf {
+        std::env::current_dir().unwrap()
     }
 }

@@ -40,7 +40,8 @@ fn is_text(head: &[u8]) -> bool {
         }
         Err(_) => return false,
     };
-    !valid.is_empty() && !valid.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\x0C'))
+    !valid.is_empty()
+        && !valid.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\x0C'))
 }
 
 #[cfg(test)]

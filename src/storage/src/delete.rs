@@ -14,7 +14,8 @@ impl StorageService {
     pub(crate) async fn delete(&self, connection: &mut Connection) -> Result<Reply, Interrupt> {
         let key = FileKey::decode(&connection.whole_body().await?)?;
         self.files.evict(&key).await;
-        let row = self.files.catalog().find(&key).await.map_err(Failure::from)?.ok_or_else(|| not_found(&key))?;
+        let row =
+            self.files.catalog().find(&key).await.map_err(Failure::from)?.ok_or_else(|| not_found(&key))?;
         if row.location == Location::Elsewhere {
             // Its holder has it cached and must hear of it.
             let text = format!("{key} is held by another storage of the group; delete it there");

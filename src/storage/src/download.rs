@@ -43,7 +43,13 @@ enum Source {
 
 impl Source {
     /// Opens the file and reads its first bytes that are wanted. Blocks.
-    fn open(&self, size: u64, offset: u64, len: u64, mut buffer: Buffer) -> io::Result<(Outgoing, Buffer, usize)> {
+    fn open(
+        &self,
+        size: u64,
+        offset: u64,
+        len: u64,
+        mut buffer: Buffer,
+    ) -> io::Result<(Outgoing, Buffer, usize)> {
         let file = match self {
             Source::Place(path, place) => path.open_file(place)?,
             Source::Written(path) => File::open(path)?,
@@ -147,7 +153,10 @@ impl StorageService {
             self.files.evict(key).await;
             row = self.files.find(key).await?;
             if row.size != size {
-                return Err(Failure::new(ErrorCode::CHANGED, format!("{key} was replaced just now; ask again")));
+                return Err(Failure::new(
+                    ErrorCode::CHANGED,
+                    format!("{key} was replaced just now; ask again"),
+                ));
             }
             fresh = true;
         }
@@ -190,7 +199,10 @@ fn range(request: &Download, size: u64) -> Result<(u64, u64), Failure> {
     checked().ok_or_else(|| {
         Failure::new(
             ErrorCode::RANGE,
-            format!("offset {} with size {} is outside the file's {size} bytes", request.offset, request.size),
+            format!(
+                "offset {} with size {} is outside the file's {size} bytes",
+                request.offset, request.size
+            ),
         )
     })
 }
@@ -209,7 +221,9 @@ mod tests {
         assert_eq!(ask(99, 0), Ok((99, 1)));
         assert_eq!(ask(100, 0), Ok((100, 0)));
         assert_eq!(ask(10, 90), Ok((10, 90)));
-        for (offset, size) in [(101, 0), (10, 91), (100, 1), (-1, 0), (0, -1), (i64::MAX, i64::MAX), (i64::MIN, 1)] {
+        for (offset, size) in
+            [(101, 0), (10, 91), (100, 1), (-1, 0), (0, -1), (i64::MAX, i64::MAX), (i64::MIN, 1)]
+        {
             assert_eq!(ask(offset, size), Err(ErrorCode::RANGE), "{offset} {size}");
         }
     }

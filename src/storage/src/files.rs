@@ -73,8 +73,9 @@ impl Files {
     async fn cached(&self, key: &FileKey) -> Option<FileRow> {
         let [cache_key, _] = cache_keys(key);
         let cached: Cached = serde_json::from_str(&self.cache.get(&cache_key).await?).ok()?;
-        let same =
-            cached.app == key.app.as_str() && cached.user == key.user.as_str() && cached.file == key.file.as_str();
+        let same = cached.app == key.app.as_str()
+            && cached.user == key.user.as_str()
+            && cached.file == key.file.as_str();
         same.then_some(cached.row)
     }
 

@@ -33,11 +33,16 @@ impl Numbers {
         };
         let mut range = range.lock().await;
         if range.count == 0 {
-            *range = self.ids.lease(&key(path.written()), self.lease).await.map_err(|error| unavailable(&error))?;
+            *range = self
+                .ids
+                .lease(&key(path.written()), self.lease)
+                .await
+                .map_err(|error| unavailable(&error))?;
         }
         let number = range.first;
         if number > MAX_NUMBER {
-            let text = format!("{} has used up its {} numbers; add a store path", path.written(), MAX_NUMBER + 1);
+            let text =
+                format!("{} has used up its {} numbers; add a store path", path.written(), MAX_NUMBER + 1);
             return Err(Failure::new(ErrorCode::NO_SPACE, text));
         }
         *range = IdRange { first: number + 1, count: range.count - 1 };
@@ -46,7 +51,8 @@ impl Numbers {
 }
 
 fn unavailable(error: &ClientError) -> Failure {
-    let code = if error.code() == Some(ErrorCode::NO_SPACE) { ErrorCode::NO_SPACE } else { ErrorCode::UNAVAILABLE };
+    let code =
+        if error.code() == Some(ErrorCode::NO_SPACE) { ErrorCode::NO_SPACE } else { ErrorCode::UNAVAILABLE };
     Failure::new(code, format!("no id server gives a number: {error}"))
 }
 

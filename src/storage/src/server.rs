@@ -83,8 +83,9 @@ impl Storage {
         // The catalog must know the storage before a mark says so: a crash in between would look like a wrong catalog.
         introduce(&candidate, &catalog, &config, address).await?;
         let reserved_space = config.reserved_space;
-        let volume =
-            spawn_blocking(move || candidate.open(reserved_space)).await.map_err(|_| StartError::Interrupted)??;
+        let volume = spawn_blocking(move || candidate.open(reserved_space))
+            .await
+            .map_err(|_| StartError::Interrupted)??;
         let (volume, catalog): (Arc<Volume>, Arc<dyn Catalog>) = (Arc::new(volume), Arc::new(catalog));
         settle_uploads(&volume, &*catalog).await?;
         let ids = IdClient::new(config.ids.clone(), Options::default());
@@ -160,7 +161,12 @@ async fn introduce(
     Ok(())
 }
 
-fn presence(config: &Config, address: SocketAddr, service: &Arc<StorageService>, admission: Admission) -> Presence {
+fn presence(
+    config: &Config,
+    address: SocketAddr,
+    service: &Arc<StorageService>,
+    admission: Admission,
+) -> Presence {
     let advertise = config.advertise.clone();
     let (volume, counters) = (service.volume.clone(), service.counters.clone());
     let report = move || {

@@ -26,28 +26,36 @@ pub enum SettleError {
     #[error(transparent)]
     Catalog(#[from] DbError),
     /// The disk failed.
-    #[error("cannot settle unfinished uploads in {path}: {source}")]
+    #[error("cannot settle unfinished uploads in {path}: {error}")]
     Disk {
         /// The store path.
         path: String,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
     },
 }
 
 /// Gives bytes that have a row their final name and removes those that have none. Before the first upload.
 pub(crate) async fn settle_uploads(volume: &Volume, catalog: &dyn Catalog) -> Result<(), SettleError> {
     for path in volume.paths() {
-        let failed = |source| SettleError::Disk { path: path.written().to_owned(), source };
+        let failed = |error| SettleError::Disk { path: path.written().to_owned(), error };
         let listed = path.clone();
         let list = move || -> io::Result<Vec<(String, Vec<Place>)>> {
             let folders = listed.unsettled_folders()?;
-            folders.into_iter().map(|folder| Ok((folder.clone(), listed.unsettled_places(&folder)?))).collect()
+            folders
+                .into_iter()
+                .map(|folder| Ok((folder.clone(), listed.unsettled_places(&folder)?)))
+                .collect()
         };
         for (folder, places) in blocking(list).await.map_err(failed)? {
             for place in places {
                 let kept = catalog.has_copy(path.index(), &place.path()).await?;
-                tracing::info!(path = path.written(), place = place.path(), kept, "settled an unfinished upload");
+                tracing::info!(
+                    path = path.written(),
+                    place = place.path(),
+                    kept,
+                    "settled an unfinished upload"
+                );
                 let path = path.clone();
                 let settle = move || if kept { path.publish(&place) } else { path.remove(&place) };
                 blocking(settle).await.map_err(failed)?;
@@ -75,6 +83,7 @@ pub(crate) async fn sweep(
     loop {
         let done = match sweep_once(&volume, &*catalog).await {
             Ok(done) => done,
+            Err(DbError::Closed) => return,
             Err(error) => {
                 tracing::warn!(%error, "cannot sweep deleted files; trying again later");
                 true

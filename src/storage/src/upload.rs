@@ -29,7 +29,10 @@ impl StorageService {
         let created_ms = clock::unix_millis();
         let number = self.numbers.next(&path).await?;
         let place = Place::new(number, created_ms / 1000).ok_or_else(|| {
-            Failure::new(ErrorCode::INTERNAL, format!("the id server gave the number {number}, which has no path"))
+            Failure::new(
+                ErrorCode::INTERNAL,
+                format!("the id server gave the number {number}, which has no path"),
+            )
         })?;
         let (incoming, received) = self.receive(connection, Incoming::new(path, place, request.size)).await?;
         self.commit(&request, incoming, &received, created_ms).await?;
@@ -92,7 +95,9 @@ impl StorageService {
                 let finish = move || {
                     let outcome = incoming.write(buffer.filled(filled)).and_then(|()| incoming.finish());
                     // A file that failed is removed here, off the reactor.
-                    outcome.map_err(|error| (incoming.path().clone(), error)).map(|received| (incoming, received))
+                    outcome
+                        .map_err(|error| (incoming.path().clone(), error))
+                        .map(|received| (incoming, received))
                 };
                 let finished = spawn_blocking(finish).await.map_err(lost)?;
                 return finished.map_err(|(path, error)| write_failure(&path, &error).into());
@@ -162,7 +167,10 @@ impl StorageService {
 type Writing = JoinHandle<(Incoming, Buffer, io::Result<()>)>;
 
 fn taken(key: &FileKey) -> Failure {
-    Failure::new(ErrorCode::CONFLICT, format!("the file id {} is taken; files are never overwritten", key.file))
+    Failure::new(
+        ErrorCode::CONFLICT,
+        format!("the file id {} is taken; files are never overwritten", key.file),
+    )
 }
 
 /// Says what failed on the disk, and leaves the store path out if it is to blame.

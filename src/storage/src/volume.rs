@@ -37,7 +37,7 @@ pub enum VolumeError {
         reason: String,
     },
     /// None of the folders can be used.
-    #[error("no store path can be used:\n{0}")]
+    #[error("no store path can be used: {0}")]
     NoneLeft(String),
 }
 
@@ -74,7 +74,7 @@ impl Candidate {
             }
         }
         if paths.is_empty() {
-            return Err(VolumeError::NoneLeft(unusable.join("\n")));
+            return Err(VolumeError::NoneLeft(unusable.join("; ")));
         }
         let marks = paths.iter().map(|path| (path.root(), path.mark()));
         let marked = mark::agree(marks, cluster, group)?;
@@ -151,7 +151,9 @@ impl Volume {
             let most = candidates.first().map_or(0, |path| path.free());
             Failure::new(
                 ErrorCode::NO_SPACE,
-                format!("no room for {size} bytes: the emptiest store path has {most} above its reserved space"),
+                format!(
+                    "no room for {size} bytes: the emptiest store path has {most} above its reserved space"
+                ),
             )
         })
     }
@@ -166,7 +168,8 @@ impl Volume {
 
     /// Bytes of all store paths, and bytes that new files may take.
     pub fn space(&self) -> (u64, u64) {
-        let add = |(total, free): (u64, u64), path: &Arc<StorePath>| (total + path.total(), free + path.free());
+        let add =
+            |(total, free): (u64, u64), path: &Arc<StorePath>| (total + path.total(), free + path.free());
         self.paths.iter().fold((0, 0), add)
     }
 
@@ -198,7 +201,8 @@ mod tests {
         drop(first);
         // A second folder joins, and the order in the config does not matter.
         let both = open(&[&b, &a], "group001").unwrap();
-        let index = |root: &std::path::Path| both.paths().iter().find(|path| path.root() == root).unwrap().index();
+        let index =
+            |root: &std::path::Path| both.paths().iter().find(|path| path.root() == root).unwrap().index();
         assert_eq!((index(&a), index(&b)), (0, 1));
     }
 

@@ -16,7 +16,7 @@ use crate::up::UpArgs;
 
 /// A distributed streaming-media and file store.
 #[derive(Debug, Parser)]
-#[command(name = "tnv", version, after_help = AFTER_HELP)]
+#[command(name = "tnv", version, propagate_version = true, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

@@ -109,7 +109,9 @@ impl UpArgs {
         let mut overrides = Vec::new();
         for text in &self.set {
             let Some((name, value)) = text.split_once('=') else { bail!("--set: expected ROLE.KEY=VALUE") };
-            let Some((of, key)) = name.split_once('.') else { bail!("--set {name}: expected ROLE.KEY=VALUE") };
+            let Some((of, key)) = name.split_once('.') else {
+                bail!("--set {name}: expected ROLE.KEY=VALUE")
+            };
             if !["up", "tracker", "id", "storage", "http"].contains(&of) {
                 bail!("--set {name}: the roles are tracker, id, storage, http and up");
             }
@@ -159,7 +161,8 @@ async fn serve(args: &UpArgs, plan: Plan) -> anyhow::Result<()> {
     http.set("trackers", &tracker.address.to_string(), "--tracker");
     let config = tnv_http::Config::read(&mut http);
     http.finish()?;
-    let sample = FileKey { app: config.app.clone(), user: config.user.clone(), file: FileId::new(SAMPLE_ID)? };
+    let sample =
+        FileKey { app: config.app.clone(), user: config.user.clone(), file: FileId::new(SAMPLE_ID)? };
     let http = start_with(Config::Http(config)).await?;
 
     let client = Client::new(vec![tracker.address.to_string()], Options::default());

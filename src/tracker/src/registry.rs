@@ -165,7 +165,11 @@ impl Registry {
             storage.last_beat = now.unix;
             if storage.status != Status::Active {
                 storage.status = Status::Active;
-                changes.push(Change { group: group.clone(), storage: identity.clone(), status: Status::Active });
+                changes.push(Change {
+                    group: group.clone(),
+                    storage: identity.clone(),
+                    status: Status::Active,
+                });
             }
         }
         if known { Ok(changes) } else { Err(unknown_storage(host, group)) }
@@ -175,7 +179,12 @@ impl Registry {
     ///
     /// # Errors
     /// 404 if it has not joined.
-    pub fn report(&mut self, group: &GroupName, who: &Identity, report: StorageReport) -> Result<(), Failure> {
+    pub fn report(
+        &mut self,
+        group: &GroupName,
+        who: &Identity,
+        report: StorageReport,
+    ) -> Result<(), Failure> {
         let storage = self
             .groups
             .get_mut(group)
@@ -332,7 +341,12 @@ mod tests {
     }
 
     fn statuses(registry: &Registry) -> Vec<String> {
-        registry.snapshot().into_iter().flat_map(|group| group.storages).map(|storage| storage.status).collect()
+        registry
+            .snapshot()
+            .into_iter()
+            .flat_map(|group| group.storages)
+            .map(|storage| storage.status)
+            .collect()
     }
 
     #[test]
@@ -346,7 +360,9 @@ mod tests {
         let changes = registry.beat(&group("group001"), &who.host, IP, Some(&who), at(start, 0)).unwrap();
         assert_eq!(changes.len(), 1);
         assert_eq!(registry.active(&group("group001"), 7, 3), ["10.0.0.1:1"]);
-        assert!(registry.beat(&group("group001"), &who.host, IP, Some(&who), at(start, 10)).unwrap().is_empty());
+        assert!(
+            registry.beat(&group("group001"), &who.host, IP, Some(&who), at(start, 10)).unwrap().is_empty()
+        );
 
         assert!(registry.expire(at(start, 40), silence).is_empty());
         assert_eq!(registry.expire(at(start, 41), silence).len(), 1);
@@ -368,7 +384,8 @@ mod tests {
         registry.beat(&group("group001"), &one.host, IP, None, at(start, 0)).unwrap();
         assert_eq!(statuses(&registry), ["ACTIVE", "ACTIVE"]);
         let elsewhere = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
-        let refused = registry.beat(&group("group001"), &one.host, elsewhere, None, at(start, 0)).unwrap_err();
+        let refused =
+            registry.beat(&group("group001"), &one.host, elsewhere, None, at(start, 0)).unwrap_err();
         assert_eq!(refused.code, ErrorCode::NOT_FOUND);
     }
 
@@ -387,12 +404,18 @@ mod tests {
     #[test]
     fn limits_are_told_and_offline_storages_make_room() {
         let (mut registry, start) = registry();
-        assert_eq!(registry.join(&join("unknown", 1), IP, at(start, 0)).unwrap_err().code, ErrorCode::NOT_FOUND);
+        assert_eq!(
+            registry.join(&join("unknown", 1), IP, at(start, 0)).unwrap_err().code,
+            ErrorCode::NOT_FOUND
+        );
         registry.add_group(&group("group002")).unwrap();
         assert_eq!(registry.add_group(&group("group003")).unwrap_err().code, ErrorCode::NO_SPACE);
         registry.join(&join("group001", 1), IP, at(start, 0)).unwrap();
         registry.join(&join("group002", 2), IP, at(start, 9)).unwrap();
-        assert_eq!(registry.join(&join("group001", 3), IP, at(start, 9)).unwrap_err().code, ErrorCode::NO_SPACE);
+        assert_eq!(
+            registry.join(&join("group001", 3), IP, at(start, 9)).unwrap_err().code,
+            ErrorCode::NO_SPACE
+        );
         registry.expire(at(start, 10), Duration::from_secs(5));
         registry.join(&join("group001", 3), IP, at(start, 10)).unwrap();
         assert_eq!(statuses(&registry), ["ONLINE", "ONLINE"]);

@@ -44,7 +44,8 @@ impl Routes for SqliteRoutes {
         let names: Vec<String> = self
             .0
             .read(|connection| {
-                let mut query = connection.prepare_cached("SELECT group_name FROM t_groups_info ORDER BY group_name")?;
+                let mut query =
+                    connection.prepare_cached("SELECT group_name FROM t_groups_info ORDER BY group_name")?;
                 query.query_map([], |row| row.get(0))?.collect()
             })
             .await?;
@@ -79,8 +80,10 @@ impl Routes for SqliteRoutes {
         let name: String = self
             .0
             .write(move |tx| {
-                tx.prepare_cached("INSERT OR IGNORE INTO t_router (appid, userid, group_name) VALUES (?, ?, ?)")?
-                    .execute([app.as_str(), user.as_str(), wanted.as_str()])?;
+                tx.prepare_cached(
+                    "INSERT OR IGNORE INTO t_router (appid, userid, group_name) VALUES (?, ?, ?)",
+                )?
+                .execute([app.as_str(), user.as_str(), wanted.as_str()])?;
                 tx.prepare_cached(FIND)?.query_row([app.as_str(), user.as_str()], |row| row.get(0))
             })
             .await?;
@@ -138,10 +141,8 @@ mod tests {
         for n in 0..20 {
             let user = UserId::new(&format!("user{n}")).unwrap();
             let (one, two) = (GroupName::new("group001").unwrap(), GroupName::new("group002").unwrap());
-            let (a, b) = tokio::join!(
-                trackers[0].assign(&app, &user, &one),
-                trackers[1].assign(&app, &user, &two)
-            );
+            let (a, b) =
+                tokio::join!(trackers[0].assign(&app, &user, &one), trackers[1].assign(&app, &user, &two));
             assert_eq!(a.unwrap(), b.unwrap());
         }
     }

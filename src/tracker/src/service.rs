@@ -168,7 +168,11 @@ impl TrackerService {
                         address: storage.address,
                         started: local_time(storage.started),
                         joined: local_time(storage.joined),
-                        beat: local_time(if storage.last_beat == 0 { storage.joined } else { storage.last_beat }),
+                        beat: local_time(if storage.last_beat == 0 {
+                            storage.joined
+                        } else {
+                            storage.last_beat
+                        }),
                         status: storage.status,
                     })
                     .collect(),

@@ -57,6 +57,15 @@ fn tables_flatten_to_dotted_keys() {
 }
 
 #[test]
+fn keys_that_the_file_leaves_out_are_known() {
+    let (_folder, mut settings) = load("a = 1\n[t]\nb = 2\n", &[("TNV_STORAGE_C", "3")], &[("d", "4")]);
+    for key in ["a", "t.b", "c", "d", "e"] {
+        settings.number(key, 0u32, 0..=9);
+    }
+    assert_eq!(settings.left_out_of_file(), ["c", "d", "e"]);
+}
+
+#[test]
 fn every_mistake_is_reported_with_its_line() {
     let file = r#"
 reserved_space = "12 parsecs"

@@ -41,8 +41,12 @@ pub(super) struct MarkFile(File);
 impl MarkFile {
     /// Opens and locks the mark of `root`, and reads it. An empty one says that the path is new.
     pub(super) fn open(root: &Path) -> io::Result<(MarkFile, Option<Mark>)> {
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(root.join(FILE_NAME))?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(root.join(FILE_NAME))?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Err(io::Error::other("it is in use by another storage process"));
         }
@@ -50,10 +54,9 @@ impl MarkFile {
         file.read_to_string(&mut text)?;
         let mark = match text.trim() {
             "" => None,
-            text => Some(
-                serde_json::from_str(text)
-                    .map_err(|error| io::Error::other(format!("its mark {FILE_NAME} cannot be read: {error}")))?,
-            ),
+            text => Some(serde_json::from_str(text).map_err(|error| {
+                io::Error::other(format!("its mark {FILE_NAME} cannot be read: {error}"))
+            })?),
         };
         Ok((MarkFile(file), mark))
     }
@@ -90,7 +93,8 @@ pub(super) fn agree<'a>(
             owner = Some(of.clone());
             continue;
         };
-        let reason = format!("{reason} (says its mark {FILE_NAME}); check the config and what is mounted there");
+        let reason =
+            format!("{reason} (says its mark {FILE_NAME}); check the config and what is mounted there");
         return Err(VolumeError::Foreign { path: path.to_owned(), reason });
     }
     Ok(owner)

@@ -52,7 +52,8 @@ impl Prepared {
                 free_index
             }
         };
-        let folders = OpenOptions::new().append(true).create(true).open(root.join(FOLDERS_FILE)).map_err(unusable)?;
+        let folders =
+            OpenOptions::new().append(true).create(true).open(root.join(FOLDERS_FILE)).map_err(unusable)?;
         let path = StorePath {
             index,
             written: self.folder.written,
@@ -199,7 +200,8 @@ impl StorePath {
     /// I/O errors.
     pub fn unsettled_folders(&self) -> io::Result<Vec<String>> {
         let text = std::fs::read_to_string(self.root.join(FOLDERS_FILE))?;
-        let folders: HashSet<&str> = text.lines().filter(|line| Place::parse(&format!("{line}/x")).is_some()).collect();
+        let folders: HashSet<&str> =
+            text.lines().filter(|line| Place::parse(&format!("{line}/x")).is_some()).collect();
         Ok(folders.into_iter().map(str::to_owned).collect())
     }
 
@@ -300,7 +302,9 @@ fn make_folders(root: &Path, folder: &str) -> io::Result<()> {
 
 fn unusable(path: &Path, error: &io::Error) -> VolumeError {
     let reason = match error.kind() {
-        io::ErrorKind::PermissionDenied => "it cannot be written; give this user the right to write there".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "it cannot be written; give this user the right to write there".to_owned()
+        }
         io::ErrorKind::StorageFull => "the disk is full; make room or choose another folder".to_owned(),
         io::ErrorKind::ReadOnlyFilesystem => "its file system is read-only".to_owned(),
         _ => error.to_string(),

@@ -6,14 +6,9 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use crate::harness::frames::{ID_GET, ID_LEASE, Wire, groups, id_key, key};
-use crate::harness::lab::{APP, Lab, Role, Server, USER, wait_active, wait_status};
+use crate::harness::lab::{APP, Lab, Role, Server, USER, own_address, wait_active, wait_status};
 use crate::harness::pattern::Pattern;
 use crate::harness::{eventually, web};
-
-/// An address that was free a moment ago, for servers that must be named before they run.
-fn free_address() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
 
 /// Waits until the gateway answers for this file as expected.
 fn wait_gateway(http: &str, path: &str, contents: &[u8]) {
@@ -31,7 +26,7 @@ fn the_four_servers_start_in_any_order() {
         ["storage", "http", "tracker", "id"],
     ] {
         let lab = Lab::new();
-        let (tracker, id) = (free_address(), free_address());
+        let (tracker, id) = (own_address(), own_address());
         let mut servers: Vec<(&str, Server)> = Vec::new();
         for role in order {
             let role_of = match role {
@@ -122,7 +117,6 @@ fn a_user_keeps_its_group_over_restarts_and_while_its_storage_is_away() {
     let lab = Lab::new();
     let tracker_role = Role::tracker(&lab).set("check_interval", "50ms").set("offline_after", "1s");
     let mut tracker = tracker_role.start(&lab);
-    let tracker_role = tracker_role.listen(&tracker.address);
     let id = Role::id(&lab).start(&lab);
     let role = |n: usize| {
         Role::storage(&lab, &format!("store{n}"), &[&tracker.address], &[&id.address])
@@ -143,7 +137,7 @@ fn a_user_keeps_its_group_over_restarts_and_while_its_storage_is_away() {
     wait_status(&tracker.address, "OFFLINE", 1);
     let reply = Wire::connect(&tracker.address).call(12, &key(APP, USER, ""));
     assert_eq!(reply.refused(), 503, "no other group takes over");
-    let _again = roles[own].clone().listen(&storages[own].address).start(&lab);
+    let _again = roles[own].start(&lab);
     assert_eq!(wait_active(&tracker.address, USER).0, group, "after its storage came back");
 }
 
@@ -202,8 +196,6 @@ fn ids_never_repeat_under_load_and_kills() {
     let roles = [Role::id(&lab).named("id-a").set("step", 10), Role::id(&lab).named("id-b").set("step", 10)];
     let mut servers: Vec<Server> = roles.iter().map(|role| role.start(&lab)).collect();
     let addresses: Vec<String> = servers.iter().map(|server| server.address.clone()).collect();
-    let roles: Vec<Role> =
-        roles.iter().zip(&addresses).map(|(role, address)| role.clone().listen(address)).collect();
     let stop = AtomicBool::new(false);
     let (sender, numbers) = channel::<i64>();
     thread::scope(|scope| {

@@ -1,9 +1,9 @@
-//! Clients that stall or trickle are cut off, and meanwhile others are served.
+//! Clients that stall or trickle are cut off, those over the limit are turned away, and meanwhile others are served.
 
 use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 
-use crate::harness::frames::{DOWNLOAD, FILESIZE, Wire, frame, key, range};
+use crate::harness::frames::{DOWNLOAD, FILESIZE, ID_GET, Wire, frame, id_key, key, range};
 use crate::harness::lab::{APP, Lab, Role, Server, USER, assert_no_temps};
 use crate::harness::pattern::Pattern;
 use crate::harness::{DEADLINE, eventually, temps_below};
@@ -97,6 +97,22 @@ fn a_download_nobody_reads_is_cut_off_while_others_are_served() {
         assert!(got.is_err() || got.unwrap() < len, "a cut download is not a whole one");
     }
     assert_no_temps(&lab.path("store"));
+}
+
+/// One connection too many is told so; when another has gone there is room again.
+#[test]
+fn connections_over_the_limit_are_503_until_there_is_room() {
+    let lab = Lab::new();
+    let id = Role::id(&lab).set("max_connections", 4).start(&lab);
+    let ask = |wire: &mut Wire| wire.call(ID_GET, &id_key("k"));
+    let mut held: Vec<Wire> = (0..4).map(|_| Wire::connect(&id.address)).collect();
+    held.iter_mut().for_each(|wire| drop(ask(wire).ok()));
+    for _ in 0..20 {
+        assert_eq!(ask(&mut Wire::connect(&id.address)).refused(), 503);
+    }
+    held.iter_mut().for_each(|wire| drop(ask(wire).ok()));
+    held.pop();
+    eventually("room", || (ask(&mut Wire::connect(&id.address)).status == 0).then_some(()));
 }
 
 /// The peer ports of the process's established IPv4 connections: state 01 in /proc/net/tcp, told apart by socket inode.

@@ -156,9 +156,22 @@ impl Role {
     #[track_caller]
     pub(crate) fn start(&self, lab: &Lab) -> Server {
         let mut process = lab.process(&self.name, command(tnv()).args(self.args()));
-        let address =
-            process.expect_line("ready ").trim_start_matches("http://").trim_end_matches('/').to_owned();
-        Server { process, address }
+        let ready = process.expect_line("ready ");
+        assert_eq!(ready.trim_start_matches("http://").trim_end_matches('/'), self.listen, "the ready line");
+        Server { process, address: self.listen.clone() }
+    }
+}
+
+/// An address for one server alone, so that it can be started again there. It lies below the ports that the system
+/// hands out by itself, which may go to any connection while the server is down.
+pub(crate) fn own_address() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let port = 12_000 + (std::process::id() * 97 + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        let address = format!("127.0.0.1:{port}");
+        if TcpListener::bind(&address).is_ok() {
+            return address;
+        }
     }
 }
 

@@ -127,10 +127,6 @@ impl Process {
         }
     }
 
-    pub(crate) fn is_running(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
-    }
-
     /// As a crash: SIGKILL, nothing can be cleaned up.
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::ledger::{Entry, Ledger, State};
-use crate::harness::frames::{DELETE, Reply, Wire, key};
+use crate::harness::frames::{DELETE, FILESIZE, Reply, Wire, key};
 use crate::harness::lab::{APP, Lab, Role, Server, USER};
 use crate::harness::process::{Process, command};
 use crate::harness::{installed, say};
@@ -60,10 +60,9 @@ fn sweep(
             let before = bench.state(&file);
             let mut strace = bench.arm(step, when);
             let acknowledged = operate(&mut bench, &file);
-            if acknowledged {
-                strace.terminate();
-            }
-            if acknowledged && bench.storage.process.is_running() {
+            // Its end, however it comes, leaves the storage as it is.
+            strace.kill();
+            if acknowledged && bench.answers() {
                 break;
             }
             *kills.entry(step).or_default() += 1;
@@ -82,11 +81,12 @@ fn sweep(
 
 /// The storage under test and the servers it needs.
 struct Bench {
-    lab: Lab,
     role: Role,
     storage: Server,
     ledger: Ledger,
     _others: [Server; 2],
+    /// Last, so that the folder is there until all of them are gone.
+    lab: Lab,
 }
 
 impl Bench {
@@ -96,8 +96,7 @@ impl Bench {
         let id = Role::id(&lab).start(&lab);
         let role = Role::storage(&lab, "store", &[&tracker.address], &[&id.address]);
         let storage = role.start(&lab);
-        let role = role.listen(&storage.address);
-        Bench { lab, role, storage, ledger: Ledger::default(), _others: [tracker, id] }
+        Bench { role, storage, ledger: Ledger::default(), _others: [tracker, id], lab }
     }
 
     fn state(&self, file: &str) -> Option<State> {
@@ -131,6 +130,12 @@ impl Bench {
             return true;
         }
         false
+    }
+
+    /// Whether the kill never came.
+    fn answers(&self) -> bool {
+        let ask = |mut wire: Wire| wire.try_call(FILESIZE, &key(APP, USER, "none"));
+        Wire::try_connect(&self.storage.address).and_then(ask).is_ok()
     }
 
     /// Attaches strace, which kills the storage at the nth call.

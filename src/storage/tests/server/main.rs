@@ -1,0 +1,8 @@
+//! A storage in this process, over real sockets, with a real catalog and real folders. Only the id server is played.
+
+mod lab;
+
+mod deletes;
+mod downloads;
+mod starts;
+mod uploads;
