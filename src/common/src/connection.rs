@@ -73,6 +73,8 @@ pub struct Connection {
     body_left: u64,
     /// When the current request's fixed part must be complete.
     fixed_deadline: Instant,
+    /// How the current body moves, in either direction.
+    pace: Pace,
 }
 
 impl Connection {
@@ -88,7 +90,17 @@ impl Connection {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
         }
-        Connection { stream, peer, server, limits, shutdown, body_left: 0, fixed_deadline: Instant::now() }
+        let pace = Pace::new(&limits);
+        Connection {
+            stream,
+            peer,
+            server,
+            limits,
+            shutdown,
+            body_left: 0,
+            fixed_deadline: Instant::now(),
+            pace,
+        }
     }
 
     /// The other end.
@@ -131,6 +143,7 @@ impl Connection {
 
     pub(crate) fn begin_body(&mut self, len: u64) {
         self.body_left = len;
+        self.pace = Pace::new(&self.limits);
     }
 
     /// Reads the next `len` bytes of the body: a request's fixed part. `len` comes from the command table, never from
@@ -167,11 +180,11 @@ impl Connection {
     /// I/O errors, an early end, and a client slower than `min_progress` per `progress_timeout`.
     pub async fn read_bulk(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let wanted = buffer.len().min(usize::try_from(self.body_left).unwrap_or(usize::MAX));
-        let mut pace = Pace::new(&self.limits);
         let mut filled = 0;
         while filled < wanted {
+            let begun = Instant::now();
             let read = self.stream.read(&mut buffer[filled..wanted]);
-            match before(pace.deadline, "the body", read).await? {
+            match before(begun + self.pace.left, "the body", read).await? {
                 0 => {
                     return Err(io::Error::new(
                         ErrorKind::UnexpectedEof,
@@ -181,7 +194,7 @@ impl Connection {
                 got => {
                     filled += got;
                     self.body_left -= got as u64;
-                    pace.moved(got);
+                    self.pace.moved(got, begun.elapsed());
                 }
             }
         }
@@ -203,13 +216,13 @@ impl Connection {
     /// # Errors
     /// I/O errors, and a client slower than `min_progress` per `progress_timeout`.
     pub async fn send_bulk(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        let mut pace = Pace::new(&self.limits);
         while !bytes.is_empty() {
-            match before(pace.deadline, "the reply", self.stream.write(bytes)).await? {
+            let begun = Instant::now();
+            match before(begun + self.pace.left, "the reply", self.stream.write(bytes)).await? {
                 0 => return Err(ErrorKind::WriteZero.into()),
                 sent => {
                     bytes = &bytes[sent..];
-                    pace.moved(sent);
+                    self.pace.moved(sent, begun.elapsed());
                 }
             }
         }
@@ -244,6 +257,7 @@ impl Connection {
     }
 
     async fn send_frame(&mut self, header: &[u8], body: &[u8]) -> io::Result<()> {
+        self.pace = Pace::new(&self.limits);
         let deadline = Instant::now() + self.limits.progress_timeout;
         let parts = [IoSlice::new(header), IoSlice::new(body)];
         let sent = before(deadline, "the reply", self.stream.write_vectored(&parts)).await?;
@@ -283,25 +297,28 @@ impl Connection {
     }
 }
 
-/// Holds a transfer to its minimum rate: `min_progress` bytes per `progress_timeout`.
+/// Holds a transfer to its minimum rate: `min_progress` bytes per `progress_timeout`. Only the time spent waiting for
+/// the other end counts, and it adds up over the reads or writes of a body, however small they are.
+#[derive(Debug)]
 struct Pace {
     window: Duration,
     min_progress: u64,
     moved: u64,
-    deadline: Instant,
+    left: Duration,
 }
 
 impl Pace {
     fn new(limits: &Limits) -> Pace {
         let window = limits.progress_timeout;
-        Pace { window, min_progress: limits.min_progress, moved: 0, deadline: Instant::now() + window }
+        Pace { window, min_progress: limits.min_progress, moved: 0, left: window }
     }
 
-    fn moved(&mut self, bytes: usize) {
+    fn moved(&mut self, bytes: usize, waited: Duration) {
         self.moved += bytes as u64;
+        self.left = self.left.saturating_sub(waited);
         if self.moved >= self.min_progress {
             self.moved = 0;
-            self.deadline = Instant::now() + self.window;
+            self.left = self.window;
         }
     }
 }
@@ -310,5 +327,37 @@ async fn before<T>(deadline: Instant, what: &str, io: impl Future<Output = io::R
     match timeout_at(deadline, io).await {
         Ok(result) => result,
         Err(_) => Err(io::Error::new(ErrorKind::TimedOut, format!("{what} took too long"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn small_reads_do_not_buy_time() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        let window = Duration::from_millis(100);
+        let limits = Limits { progress_timeout: window, min_progress: 1000, ..Limits::default() };
+        let mut server =
+            Connection::new(stream, peer, Server::Storage, Arc::new(limits), CancellationToken::new());
+        server.begin_body(100_000);
+        // Ten bytes at a time, ten times as slow as they should be.
+        let trickle = tokio::spawn(async move {
+            while client.write_all(&[7; 10]).await.is_ok() {
+                tokio::time::sleep(window / 10).await;
+            }
+        });
+        for _ in 0..99 {
+            if let Err(error) = server.read_bulk(&mut [0; 10]).await {
+                assert_eq!(error.kind(), ErrorKind::TimedOut);
+                return trickle.abort();
+            }
+        }
+        panic!("a client may be as slow as it likes");
     }
 }

@@ -4,6 +4,7 @@
 //! transaction together, each in a savepoint of its own, and are answered when that transaction is durable: many
 //! small writes share one sync, and a single one waits for nobody.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -82,7 +83,10 @@ struct WriteJob<T, F> {
 impl<T: Send, F: FnOnce(&Connection) -> rusqlite::Result<T> + Send> Write for WriteJob<T, F> {
     fn run(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         if let Some(job) = self.job.take() {
-            self.value = Some(job(connection)?);
+            // One broken write must not take the writer with it.
+            let outcome = catch_unwind(AssertUnwindSafe(|| job(connection)));
+            let broken = |_| rusqlite::Error::ToSqlConversionFailure("the write broke off".into());
+            self.value = Some(outcome.map_err(broken)??);
         }
         Ok(())
     }
@@ -105,7 +109,7 @@ struct Shared {
     path: PathBuf,
     writer: mpsc::Sender<Box<dyn Write>>,
     readers: Mutex<Vec<Connection>>,
-    reader_permits: Semaphore,
+    reader_permits: Arc<Semaphore>,
 }
 
 impl Sqlite {
@@ -136,7 +140,7 @@ impl Sqlite {
                 path: path.to_owned(),
                 writer: sender,
                 readers: Mutex::new(readers),
-                reader_permits: Semaphore::new(READERS),
+                reader_permits: Arc::new(Semaphore::new(READERS)),
             }),
         })
     }
@@ -164,7 +168,7 @@ impl Sqlite {
         &self,
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, DbError> {
-        let _permit = self.shared.reader_permits.acquire().await.map_err(|_| DbError::Closed)?;
+        let permit = self.shared.reader_permits.clone().acquire_owned().await.map_err(|_| DbError::Closed)?;
         let shared = self.shared.clone();
         let read = move || {
             let lock = || shared.readers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -176,6 +180,8 @@ impl Sqlite {
             };
             let result = job(&connection).map_err(|error| statement_error(&shared.path, error));
             lock().push(connection);
+            // Not before the connection is back, even if whoever asked has gone.
+            drop(permit);
             result
         };
         tokio::task::spawn_blocking(read).await.map_err(|_| DbError::Closed)?
@@ -297,75 +303,4 @@ fn run_batch(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NUMBERS: Migrations =
-        Migrations { component: "test", steps: &["CREATE TABLE numbers (n INTEGER PRIMARY KEY)"] };
-
-    fn open(folder: &tempfile::TempDir) -> Sqlite {
-        Sqlite::open(&folder.path().join("deep/er/test.db"), &NUMBERS).unwrap()
-    }
-
-    async fn insert(db: &Sqlite, n: i64) -> Result<usize, DbError> {
-        db.write(move |tx| tx.execute("INSERT INTO numbers VALUES (?)", [n])).await
-    }
-
-    async fn count(db: &Sqlite) -> i64 {
-        db.read(|connection| connection.query_row("SELECT count(*) FROM numbers", [], |row| row.get(0)))
-            .await
-            .unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_failing_write_does_not_disturb_its_batch() {
-        let folder = tempfile::tempdir().unwrap();
-        let db = open(&folder);
-        let writes = (0..100).map(|n| {
-            let db = db.clone();
-            tokio::spawn(async move { insert(&db, n / 2).await })
-        });
-        let mut failed = 0;
-        for write in writes.collect::<Vec<_>>() {
-            failed += usize::from(write.await.unwrap().is_err());
-        }
-        assert_eq!((failed, count(&db).await), (50, 50));
-    }
-
-    #[tokio::test]
-    async fn processes_share_a_file_and_a_later_open_keeps_the_rows() {
-        let folder = tempfile::tempdir().unwrap();
-        let (one, other) = (open(&folder), open(&folder));
-        insert(&one, 1).await.unwrap();
-        insert(&other, 2).await.unwrap();
-        drop((one, other));
-        assert_eq!(count(&open(&folder)).await, 2);
-    }
-
-    #[test]
-    fn servers_that_start_together_make_the_tables_once() {
-        let folder = tempfile::tempdir().unwrap();
-        std::thread::scope(|scope| {
-            let opens: Vec<_> = (0..8).map(|_| scope.spawn(|| open(&folder))).collect();
-            assert!(opens.into_iter().all(|open| open.join().is_ok()));
-        });
-    }
-
-    #[test]
-    fn tables_of_a_newer_version_are_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        drop(open(&folder));
-        let older = Migrations { component: "test", steps: &[] };
-        let error = Sqlite::open(&folder.path().join("deep/er/test.db"), &older).unwrap_err().to_string();
-        assert!(error.contains("have version 1, this program knows 0"), "{error}");
-    }
-
-    #[test]
-    fn a_file_that_is_no_database_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("clip.mp4");
-        std::fs::write(&path, [7; 4096]).unwrap();
-        let error = Sqlite::open(&path, &NUMBERS).unwrap_err().to_string();
-        assert!(error.contains("clip.mp4: file is not a database"), "{error}");
-    }
-}
+mod tests;

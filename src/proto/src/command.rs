@@ -84,6 +84,8 @@ commands! {
     Report = 14, Tracker, 148..=148_u64.saturating_add(crate::MAX_REPORT_LEN as u64);
     /// All groups and storages, as JSON (extension).
     State = 15, Tracker, 0..=0;
+    /// SADDRS for readers: a user without a group gets none by it (extension).
+    Locate = 16, Tracker, 400..=400;
     /// One number for a key.
     IdGet = 40, Id, 2..=65;
     /// A range of numbers for a key in one round trip (extension).

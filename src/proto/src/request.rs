@@ -151,6 +151,16 @@ impl Request for Saddrs {
     }
 }
 
+impl Saddrs {
+    /// The frame of a LOCATE, which has the same body.
+    pub fn to_locate_frame(&self) -> BytesMut {
+        let mut out = BytesMut::with_capacity(512);
+        out.put_slice(&Header::request(Command::Locate, FileKey::LEN as u64).encode());
+        self.encode_body(&mut out);
+        out
+    }
+}
+
 /// REPORT (extension): a storage tells what JOIN has no field for. Sent on the connection of its JOIN.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {

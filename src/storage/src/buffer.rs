@@ -36,12 +36,13 @@ impl Buffer {
         Buffer { bytes: vec![0; len], share: None }
     }
 
-    /// Makes it large, if `needed` bytes are worth it and the budget allows.
+    /// Makes it large, if `needed` bytes are worth it and the budget allows, or else at least small.
     pub(crate) fn grow(&mut self, budget: &Budget, needed: u64) {
-        let len = usize::try_from(needed).unwrap_or(usize::MAX).min(LARGE);
-        if self.share.is_none() && len > self.bytes.len() {
+        let needed = usize::try_from(needed).unwrap_or(usize::MAX);
+        if self.share.is_none() && needed.min(LARGE) > self.bytes.len() {
             self.share = budget.0.clone().try_acquire_owned().ok();
-            if self.share.is_some() {
+            let len = needed.min(if self.share.is_some() { LARGE } else { SMALL });
+            if len > self.bytes.len() {
                 self.bytes = vec![0; len];
             }
         }
@@ -73,6 +74,9 @@ mod tests {
         assert_eq!(grown(10).bytes().len(), 10);
         let mut held = [grown(1 << 30), grown(1 << 30), grown(1 << 30)];
         assert_eq!(held.each_mut().map(|buffer| buffer.bytes().len()), [LARGE, LARGE, SMALL]);
+        let mut empty = Buffer::small(0);
+        empty.grow(&budget, 1 << 30);
+        assert_eq!(empty.bytes().len(), SMALL);
         drop(held);
         assert_eq!(grown(1 << 30).bytes().len(), LARGE);
     }

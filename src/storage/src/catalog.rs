@@ -1,6 +1,8 @@
 //! Rows: which files there are, whose they are, and where their bytes lie.
 
 mod contract;
+#[cfg(test)]
+mod scripted;
 mod sqlite;
 
 use async_trait::async_trait;
@@ -9,6 +11,8 @@ use tnv_common::sqlite::DbError;
 use tnv_proto::{Attributes, Checksum, FileKey};
 
 pub use contract::contract;
+#[cfg(test)]
+pub(crate) use scripted::Scripted;
 pub(crate) use sqlite::MIGRATIONS;
 pub use sqlite::SqliteCatalog;
 
@@ -129,16 +133,20 @@ pub trait Catalog: Send + Sync {
     async fn insert(&self, file: NewFile) -> Result<bool, DbError>;
 
     /// Removes a file's row and marks its copies as to be deleted, in one durable transaction. `false`: no such file.
-    async fn delete(&self, key: &FileKey) -> Result<bool, DbError>;
+    /// `uncounted` is where this storage has bytes of it that no copy stands for: a row of the older system.
+    async fn delete(&self, key: &FileKey, uncounted: Option<Leftover>) -> Result<bool, DbError>;
 
     /// Whether the copy at this place of this storage belongs to a file.
     async fn has_copy(&self, path_index: u32, path: &str) -> Result<bool, DbError>;
 
-    /// Up to `limit` of this storage's copies that are to be deleted.
-    async fn leftovers(&self, limit: u32) -> Result<Vec<Leftover>, DbError>;
+    /// Up to `limit` of this storage's copies that are to be deleted, in order, from behind `after` on.
+    async fn leftovers(&self, after: Option<&Leftover>, limit: u32) -> Result<Vec<Leftover>, DbError>;
 
     /// Forgets copies whose bytes are gone for good.
     async fn forget(&self, gone: Vec<Leftover>) -> Result<(), DbError>;
+
+    /// The highest number of a store path that a copy of this storage lies in.
+    async fn last_path_index(&self) -> Result<Option<u32>, DbError>;
 
     /// Whether a storage with this id has ever registered.
     async fn knows_storage(&self, id: &str) -> Result<bool, DbError>;

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tnv_common::connection::{Connection, Interrupt, Reply};
@@ -35,25 +34,16 @@ impl Outgoing {
     }
 }
 
-/// Where a file's bytes are.
-enum Source {
-    Place(Arc<StorePath>, Place),
-    Written(PathBuf),
-}
-
-impl Source {
+impl Outgoing {
     /// Opens the file and reads its first bytes that are wanted. Blocks.
     fn open(
-        &self,
+        path: &StorePath,
+        place: &Place,
         size: u64,
-        offset: u64,
-        len: u64,
+        wanted: std::ops::Range<u64>,
         mut buffer: Buffer,
     ) -> io::Result<(Outgoing, Buffer, usize)> {
-        let file = match self {
-            Source::Place(path, place) => path.open_file(place)?,
-            Source::Written(path) => File::open(path)?,
-        };
+        let file = path.open_file(place)?;
         let found = file.metadata()?.len();
         if found != size {
             return Err(io::Error::new(
@@ -61,7 +51,7 @@ impl Source {
                 format!("the file has {found} bytes, the catalog says {size}"),
             ));
         }
-        let mut outgoing = Outgoing { file, offset, end: offset + len };
+        let mut outgoing = Outgoing { file, offset: wanted.start, end: wanted.end };
         let filled = outgoing.read(&mut buffer)?;
         Ok((outgoing, buffer, filled))
     }
@@ -136,11 +126,13 @@ impl StorageService {
         let mut row = row.clone();
         let mut fresh = false;
         loop {
-            let source = self.locate(key, &row.location)?;
+            let (path, place) = self.locate(key, &row.location)?;
             let mut buffer = Buffer::small(len);
             buffer.grow(&self.buffers, len);
-            let size = row.size;
-            let opened = spawn_blocking(move || source.open(size, offset, len, buffer)).await.map_err(lost);
+            let (size, wanted) = (row.size, offset..offset + len);
+            let opened = spawn_blocking(move || Outgoing::open(&path, &place, size, wanted, buffer))
+                .await
+                .map_err(lost);
             let error = match opened.and_then(|opened| opened) {
                 Ok(opened) => return Ok(opened),
                 Err(error) => error,
@@ -151,8 +143,8 @@ impl StorageService {
                 return Err(Failure::new(ErrorCode::INTERNAL, text));
             }
             self.files.evict(key).await;
-            row = self.files.find(key).await?;
-            if row.size != size {
+            let before = std::mem::replace(&mut row, self.files.find(key).await?);
+            if (row.size, &row.blake3) != (before.size, &before.blake3) {
                 return Err(Failure::new(
                     ErrorCode::CHANGED,
                     format!("{key} was replaced just now; ask again"),
@@ -162,21 +154,18 @@ impl StorageService {
         }
     }
 
-    fn locate(&self, key: &FileKey, location: &Location) -> Result<Source, Failure> {
+    fn locate(&self, key: &FileKey, location: &Location) -> Result<(Arc<StorePath>, Place), Failure> {
         let missing = |what: &str| Failure::new(ErrorCode::UNAVAILABLE, format!("{key} {what}"));
         match location {
-            Location::Here { path_index, path } => {
-                let store_path = self.volume.path(*path_index);
-                let place = Place::parse(path);
-                store_path
-                    .zip(place)
-                    .map(|(path, place)| Source::Place(path.clone(), place))
-                    .ok_or_else(|| missing("lies in a store path that is not in use"))
-            }
+            Location::Here { path_index, path } => self
+                .volume
+                .path(*path_index)
+                .cloned()
+                .zip(Place::parse(path))
+                .ok_or_else(|| missing("lies in a store path that is not in use")),
             Location::Written(path) => self
                 .volume
                 .locate_written(path)
-                .map(Source::Written)
                 .ok_or_else(|| missing("lies in a store path that is not configured here")),
             Location::Elsewhere => Err(missing("is held by another storage of the group")),
         }
@@ -209,7 +198,52 @@ fn range(request: &Download, size: u64) -> Result<(u64, u64), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use tnv_client::{IdClient, Options};
+    use tnv_common::cache::CacheConfig;
+    use tnv_common::config::{Settings, WrittenPath};
+    use tnv_proto::GroupName;
+    use tokio_util::task::TaskTracker;
+
     use super::*;
+    use crate::buffer::Budget;
+    use crate::catalog::Scripted;
+    use crate::files::Files;
+    use crate::numbers::Numbers;
+    use crate::volume::Candidate;
+
+    #[tokio::test]
+    async fn a_file_replaced_by_one_of_the_same_size_is_not_sent_in_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = WrittenPath { written: "../store".to_owned(), resolved: folder.path().to_owned() };
+        let group = GroupName::new("group001").unwrap();
+        let volume = Candidate::inspect(&[store], "tnv", &group, "fresh").unwrap().open(0, None).unwrap();
+        std::fs::create_dir_all(folder.path().join("000/000/000")).unwrap();
+        std::fs::write(folder.path().join("000/000/000/2"), "second").unwrap();
+        let row = |seed: u8| FileRow {
+            size: 6,
+            created_ms: 0,
+            crc32: 0,
+            blake3: Checksum([seed; 32]).to_string(),
+            content_type: String::new(),
+            name: String::new(),
+            location: Location::Here { path_index: 0, path: format!("000/000/000/{seed}") },
+        };
+        let catalog = Arc::new(Scripted::new([Some(row(2))]));
+        let service = StorageService {
+            group,
+            max_file_size: 0,
+            numbers: Numbers::new(IdClient::new(Vec::new(), Options::default()), 1, std::iter::empty()),
+            volume: Arc::new(volume),
+            files: Arc::new(Files::new(catalog, CacheConfig::read(&mut Settings::built_in("cache")).open())),
+            buffers: Budget::new(0),
+            counters: Arc::default(),
+            leftovers: Arc::default(),
+            commits: TaskTracker::new(),
+        };
+        let key = FileKey::new("a", "b", "c").unwrap();
+        assert!(service.open(&key, &row(2), 0, 6).await.is_ok());
+        assert_eq!(service.open(&key, &row(1), 0, 6).await.err().unwrap().code, ErrorCode::CHANGED);
+    }
 
     #[test]
     fn ranges_inside_the_file_and_no_others() {

@@ -54,10 +54,12 @@ impl Files {
         // Only what lies here alone is cached: its delete comes through this storage and takes it out again.
         if matches!(row.location, Location::Here { .. }) {
             self.put(key, &row).await;
-            // A delete may have passed between reading the row and caching it; then it must not stay.
-            if self.catalog.find(key).await?.is_none() {
+            // A delete may have passed between reading the row and caching it, and a new file may have taken the id;
+            // then it must not stay.
+            let now = self.catalog.find(key).await?;
+            if now.as_ref() != Some(&row) {
                 self.evict(key).await;
-                return Err(not_found(key));
+                return now.ok_or_else(|| not_found(key));
             }
         }
         Ok(row)
@@ -90,6 +92,35 @@ impl Files {
         match serde_json::to_string(&cached) {
             Ok(text) => self.cache.set(&cache_key, text).await,
             Err(error) => tracing::warn!(%key, %error, "cannot cache a row"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tnv_common::cache::CacheConfig;
+    use tnv_common::config::Settings;
+
+    use super::*;
+    use crate::catalog::Scripted;
+
+    #[tokio::test]
+    async fn a_row_that_was_replaced_while_it_was_read_is_not_cached() {
+        let row = |seed: u8| FileRow {
+            size: u64::from(seed),
+            created_ms: 0,
+            crc32: 0,
+            blake3: String::new(),
+            content_type: String::new(),
+            name: String::new(),
+            location: Location::Here { path_index: 0, path: format!("000/000/000/{seed}") },
+        };
+        let key = FileKey::new("a", "b", "c").unwrap();
+        // Deleted and uploaded again right behind the first look.
+        let catalog = Arc::new(Scripted::new([Some(row(1)), Some(row(2))]));
+        let files = Files::new(catalog, CacheConfig::read(&mut Settings::built_in("cache")).open());
+        for _ in 0..2 {
+            assert_eq!(files.find(&key).await.unwrap(), row(2));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Numbers for new files, leased from the id servers a range at a time.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use tnv_client::{ClientError, IdClient};
 use tnv_proto::{ErrorCode, Failure, IdGet, IdRange};
@@ -13,13 +14,19 @@ use crate::volume::StorePath;
 pub(crate) struct Numbers {
     ids: IdClient,
     lease: u32,
-    ranges: HashMap<u32, Mutex<IdRange>>,
+    ranges: HashMap<u32, Mutex<Supply>>,
+}
+
+/// What is left of a range, and how the last attempt to get another one failed.
+struct Supply {
+    range: IdRange,
+    failed: Option<(Instant, Failure)>,
 }
 
 impl Numbers {
     /// Numbers for these store paths, `lease` at a time.
     pub(crate) fn new<'a>(ids: IdClient, lease: u32, paths: impl Iterator<Item = &'a StorePath>) -> Numbers {
-        let empty = || Mutex::new(IdRange { first: 0, count: 0 });
+        let empty = || Mutex::new(Supply { range: IdRange { first: 0, count: 0 }, failed: None });
         Numbers { ids, lease, ranges: paths.map(|path| (path.index(), empty())).collect() }
     }
 
@@ -28,24 +35,28 @@ impl Numbers {
     /// # Errors
     /// 503 when no id server answers, 507 when there are no more numbers that a path can be made of.
     pub(crate) async fn next(&self, path: &StorePath) -> Result<i64, Failure> {
-        let Some(range) = self.ranges.get(&path.index()) else {
+        let asked = Instant::now();
+        let Some(supply) = self.ranges.get(&path.index()) else {
             return Err(Failure::new(ErrorCode::INTERNAL, format!("no numbers for {}", path.written())));
         };
-        let mut range = range.lock().await;
-        if range.count == 0 {
-            *range = self
-                .ids
-                .lease(&key(path.written()), self.lease)
-                .await
-                .map_err(|error| unavailable(&error))?;
+        let mut supply = supply.lock().await;
+        if supply.range.count == 0 {
+            // One attempt speaks for all who waited for it, or they would wait one after the other.
+            if let Some((_, failure)) = supply.failed.as_ref().filter(|(when, _)| *when >= asked) {
+                return Err(failure.clone());
+            }
+            let leased =
+                self.ids.lease(&key(path.written()), self.lease).await.map_err(|error| unavailable(&error));
+            supply.range =
+                leased.inspect_err(|failure| supply.failed = Some((Instant::now(), failure.clone())))?;
         }
-        let number = range.first;
+        let IdRange { first: number, count } = supply.range;
         if number > MAX_NUMBER {
             let text =
                 format!("{} has used up its {} numbers; add a store path", path.written(), MAX_NUMBER + 1);
             return Err(Failure::new(ErrorCode::NO_SPACE, text));
         }
-        *range = IdRange { first: number + 1, count: range.count - 1 };
+        supply.range = IdRange { first: number + 1, count: count - 1 };
         Ok(number)
     }
 }
@@ -68,7 +79,48 @@ fn key(written: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tnv_client::Options;
+    use tnv_common::config::WrittenPath;
+    use tnv_proto::GroupName;
+    use tokio::net::TcpListener;
+
     use super::*;
+    use crate::volume::Candidate;
+
+    #[tokio::test]
+    async fn who_waits_for_an_attempt_that_fails_does_not_wait_for_another() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let attempts = Arc::new(AtomicUsize::new(0));
+        let seen = attempts.clone();
+        tokio::spawn(async move {
+            while listener.accept().await.is_ok() {
+                seen.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let store = WrittenPath { written: "../store".to_owned(), resolved: folder.path().to_owned() };
+        let group = GroupName::new("group001").unwrap();
+        let volume = Candidate::inspect(&[store], "tnv", &group, "fresh").unwrap().open(0, None).unwrap();
+        let path = volume.paths()[0].clone();
+        let ids = IdClient::new(vec![address], Options::default());
+        let numbers = Arc::new(Numbers::new(ids, 10, [&*path].into_iter()));
+        let asking: Vec<_> = (0..10)
+            .map(|_| {
+                let (numbers, path) = (numbers.clone(), path.clone());
+                tokio::spawn(async move { numbers.next(&path).await })
+            })
+            .collect();
+        for asked in asking {
+            assert_eq!(asked.await.unwrap().unwrap_err().code, ErrorCode::UNAVAILABLE);
+        }
+        assert_eq!(attempts.load(Ordering::Relaxed), 1);
+        numbers.next(&path).await.unwrap_err();
+        assert_eq!(attempts.load(Ordering::Relaxed), 2, "whoever comes later tries again");
+    }
 
     #[test]
     fn keys_fit_and_differ() {

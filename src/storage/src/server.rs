@@ -82,8 +82,8 @@ impl Storage {
             spawn_blocking(move || open(&opening)).await.map_err(|_| StartError::Interrupted)??;
         // The catalog must know the storage before a mark says so: a crash in between would look like a wrong catalog.
         introduce(&candidate, &catalog, &config, address).await?;
-        let reserved_space = config.reserved_space;
-        let volume = spawn_blocking(move || candidate.open(reserved_space))
+        let (reserved_space, used) = (config.reserved_space, catalog.last_path_index().await?);
+        let volume = spawn_blocking(move || candidate.open(reserved_space, used))
             .await
             .map_err(|_| StartError::Interrupted)??;
         let (volume, catalog): (Arc<Volume>, Arc<dyn Catalog>) = (Arc::new(volume), Arc::new(catalog));
@@ -93,10 +93,11 @@ impl Storage {
             group: config.group.clone(),
             max_file_size: config.max_file_size,
             numbers: Numbers::new(ids, config.id_lease, volume.paths().iter().map(|path| &**path)),
-            files: Files::new(catalog.clone(), config.cache.open()),
+            files: Arc::new(Files::new(catalog.clone(), config.cache.open())),
             buffers: Budget::new(config.buffer_memory),
             counters: Arc::new(Counters::default()),
             leftovers: Arc::new(Notify::new()),
+            commits: TaskTracker::new(),
             volume,
         });
         Ok(Storage { config, listener, address, service, catalog })
@@ -121,8 +122,11 @@ impl Storage {
         tasks.spawn(sweep(service.volume.clone(), catalog, service.leftovers.clone(), shutdown.clone()));
         tasks.spawn(measure(service.volume.clone(), shutdown.clone()));
         tasks.close();
+        let commits = service.commits.clone();
         serve(listener, service, config.limits, admission, shutdown).await;
         tasks.wait().await;
+        commits.close();
+        commits.wait().await;
         tracing::info!("the storage has stopped");
     }
 }

@@ -7,6 +7,7 @@ use tnv_common::connection::{Connection, Interrupt, Reply};
 use tnv_common::server::Service;
 use tnv_proto::{Checksum, Command, Download, Failure, FileKey, GroupName, Read, Request, Server};
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
 use crate::buffer::Budget;
 use crate::files::Files;
@@ -19,12 +20,14 @@ pub(crate) struct StorageService {
     pub(crate) group: GroupName,
     pub(crate) max_file_size: u64,
     pub(crate) volume: Arc<Volume>,
-    pub(crate) files: Files,
+    pub(crate) files: Arc<Files>,
     pub(crate) numbers: Numbers,
     pub(crate) buffers: Budget,
     pub(crate) counters: Arc<Counters>,
     /// Wakes the sweeper of deleted files' bytes.
     pub(crate) leftovers: Arc<Notify>,
+    /// Uploads whose bytes are here and whose rows are on their way: a stop waits for them.
+    pub(crate) commits: TaskTracker,
 }
 
 impl StorageService {

@@ -81,16 +81,12 @@ pub(crate) async fn sweep(
     shutdown: CancellationToken,
 ) {
     loop {
-        let done = match sweep_once(&volume, &*catalog).await {
-            Ok(done) => done,
-            Err(DbError::Closed) => return,
-            Err(error) => {
+        // Cut off anywhere it can be begun again: rows go last.
+        tokio::select! {
+            swept = sweep_all(&volume, &*catalog) => if let Err(error) = swept {
                 tracing::warn!(%error, "cannot sweep deleted files; trying again later");
-                true
-            }
-        };
-        if !done {
-            continue;
+            },
+            () = shutdown.cancelled() => return,
         }
         tokio::select! {
             () = wake.notified() => {}
@@ -100,17 +96,22 @@ pub(crate) async fn sweep(
     }
 }
 
-/// One batch. `true`: nothing more can be done now.
-async fn sweep_once(volume: &Arc<Volume>, catalog: &dyn Catalog) -> Result<bool, DbError> {
-    let leftovers = catalog.leftovers(BATCH).await?;
-    let count = leftovers.len();
-    let volume = volume.clone();
-    let gone = spawn_blocking(move || remove(&volume, leftovers)).await.unwrap_or_default();
-    let progress = !gone.is_empty();
-    if progress {
-        catalog.forget(gone).await?;
+/// All leftovers, each once, a batch at a time. Those that cannot be removed now do not hold up the others.
+async fn sweep_all(volume: &Arc<Volume>, catalog: &dyn Catalog) -> Result<(), DbError> {
+    let mut after = None;
+    loop {
+        let leftovers = catalog.leftovers(after.as_ref(), BATCH).await?;
+        let is_last = leftovers.len() < BATCH as usize;
+        after = leftovers.last().cloned();
+        let volume = volume.clone();
+        let gone = spawn_blocking(move || remove(&volume, leftovers)).await.unwrap_or_default();
+        if !gone.is_empty() {
+            catalog.forget(gone).await?;
+        }
+        if is_last {
+            return Ok(());
+        }
     }
-    Ok(!progress || count < BATCH as usize)
 }
 
 /// Removes bytes, makes that durable, and returns those that are gone for good. Blocks.

@@ -3,6 +3,7 @@
 //! leaves under a temporary name, the next start gives its final name or removes, as the catalog says.
 
 use std::io;
+use std::sync::Arc;
 
 use tnv_common::clock;
 use tnv_common::connection::{Connection, Interrupt, Reply};
@@ -10,10 +11,11 @@ use tnv_proto::{ErrorCode, Failure, FileKey, Request, Upload};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::buffer::Buffer;
-use crate::catalog::NewFile;
+use crate::catalog::{FileRow, Location, NewFile};
+use crate::files::Files;
 use crate::layout::Place;
 use crate::service::StorageService;
-use crate::volume::{Incoming, Received, StorePath};
+use crate::volume::{Incoming, Received, Reservation, StorePath};
 
 /// A blocking step lost with its thread: the runtime is going down.
 pub(crate) fn lost(error: tokio::task::JoinError) -> io::Error {
@@ -35,8 +37,10 @@ impl StorageService {
             )
         })?;
         let (incoming, received) = self.receive(connection, Incoming::new(path, place, request.size)).await?;
-        self.commit(&request, incoming, &received, created_ms).await?;
-        reservation.keep();
+        let file = self.describe(&request, &incoming, &received, created_ms);
+        let commit = commit(self.files.clone(), file, incoming, reservation);
+        // Begun it is finished, even if a stop cuts off this connection.
+        self.commits.spawn(commit).await.map_err(lost)??;
         self.counters.uploads.add(1);
         self.counters.bytes_in.add(request.size);
         tracing::info!(peer = %connection.peer(), file = %request.key, size = request.size, number,
@@ -84,9 +88,8 @@ impl StorageService {
                 }
             };
             if let Some(write) = writing.take() {
-                let (incoming, spare, outcome) = write.await.map_err(lost)?;
-                outcome.map_err(|error| write_failure(incoming.path(), &error))?;
-                idle = Some((incoming, spare));
+                let written = write.await.map_err(lost)?;
+                idle = Some(written.map_err(|(path, error)| write_failure(&path, &error))?);
             }
             let Some((mut incoming, spare)) = idle.take() else {
                 return Err(io::Error::other("an upload lost its file").into());
@@ -105,21 +108,20 @@ impl StorageService {
             let full = std::mem::replace(&mut buffer, spare);
             writing = Some(spawn_blocking(move || {
                 let outcome = incoming.write(full.filled(filled));
-                (incoming, full, outcome)
+                outcome.map_err(|error| (incoming.path().clone(), error)).map(|()| (incoming, full))
             }));
         }
     }
 
-    /// Writes the rows and gives the bytes their final name.
-    async fn commit(
+    fn describe(
         &self,
         request: &Upload,
-        incoming: Incoming,
+        incoming: &Incoming,
         received: &Received,
         created_ms: i64,
-    ) -> Result<(), Failure> {
-        let (path, place) = (incoming.path().clone(), incoming.place().clone());
-        let file = NewFile {
+    ) -> NewFile {
+        let (path, place) = (incoming.path(), incoming.place());
+        NewFile {
             key: request.key.clone(),
             group: self.group.to_string(),
             file_path: format!("{}/{}", path.written(), place.path()),
@@ -130,41 +132,58 @@ impl StorageService {
             crc32: received.crc32,
             blake3: received.blake3,
             content_type: received.content_type.to_owned(),
-        };
-        // From here on a row may stand for the bytes, even if this task is cut off.
-        incoming.hand_over();
-        let remove = |path: std::sync::Arc<StorePath>, place: Place| {
-            spawn_blocking(move || {
-                path.remove(&place).unwrap_or_else(
-                    |error| tracing::warn!(place = place.path(), %error, "cannot remove a refused upload"),
-                );
-            })
-        };
-        match self.files.catalog().insert(file).await {
-            Ok(true) => {}
-            Ok(false) => {
-                let _ = remove(path, place).await;
-                return Err(taken(&request.key));
-            }
-            Err(error) => match self.files.catalog().has_copy(path.index(), &place.path()).await {
-                Ok(true) => {}
-                Ok(false) => {
-                    let _ = remove(path, place).await;
-                    return Err(error.into());
-                }
-                // Nobody knows; the next start will.
-                Err(_) => return Err(error.into()),
-            },
         }
-        let publish = spawn_blocking(move || (path.publish(&place), place));
-        if let Ok((Err(error), place)) = publish.await {
-            tracing::warn!(place = place.path(), %error, "a file keeps its temporary name until the next start");
-        }
-        Ok(())
     }
 }
 
-type Writing = JoinHandle<(Incoming, Buffer, io::Result<()>)>;
+/// Writes the rows and gives the bytes their final name.
+async fn commit(
+    files: Arc<Files>,
+    file: NewFile,
+    incoming: Incoming,
+    reservation: Reservation,
+) -> Result<(), Failure> {
+    let (path, place, key) = (incoming.path().clone(), incoming.place().clone(), file.key.clone());
+    // From here on a row may stand for the bytes, whatever becomes of this process.
+    incoming.hand_over();
+    match files.catalog().insert(file).await {
+        Ok(true) => {}
+        Ok(false) => {
+            remove(path, place).await;
+            return Err(taken(&key));
+        }
+        Err(error) => match files.catalog().find(&key).await {
+            Ok(Some(row)) if is_at(&row, &path, &place) => {}
+            Ok(_) => {
+                remove(path, place).await;
+                return Err(error.into());
+            }
+            // Nobody knows; the next start will.
+            Err(_) => return Err(error.into()),
+        },
+    }
+    reservation.keep();
+    let publish = spawn_blocking(move || (path.publish(&place), place));
+    if let Ok((Err(error), place)) = publish.await {
+        tracing::warn!(place = place.path(), %error, "a file keeps its temporary name until the next start");
+    }
+    Ok(())
+}
+
+/// Whether this row stands for the bytes at this place.
+fn is_at(row: &FileRow, path: &StorePath, place: &Place) -> bool {
+    row.location == Location::Here { path_index: path.index(), path: place.path() }
+}
+
+/// Removes bytes that no row stands for.
+async fn remove(path: Arc<StorePath>, place: Place) {
+    let removed = spawn_blocking(move || (path.remove(&place), place)).await;
+    if let Ok((Err(error), place)) = removed {
+        tracing::warn!(place = place.path(), %error, "cannot remove a refused upload");
+    }
+}
+
+type Writing = JoinHandle<Result<(Incoming, Buffer), (Arc<StorePath>, io::Error)>>;
 
 fn taken(key: &FileKey) -> Failure {
     Failure::new(

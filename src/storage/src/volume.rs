@@ -97,17 +97,18 @@ impl Candidate {
         self.is_new
     }
 
-    /// Marks those that are new and makes all of them ready for use. Blocks.
+    /// Marks those that are new and makes all of them ready for use. `used` is the highest number that the catalog
+    /// knows: the path that has it may be away, and its number must not go to another. Blocks.
     ///
     /// # Errors
     /// [`VolumeError::Unusable`].
-    pub fn open(self, reserved_space: u64) -> Result<Volume, VolumeError> {
-        let used = self.paths.iter().filter_map(|path| path.mark()).map(|mark| mark.path);
-        let mut free_index = used.max().map_or(0, |index| index + 1);
+    pub fn open(self, reserved_space: u64, used: Option<u32>) -> Result<Volume, VolumeError> {
+        let marked = self.paths.iter().filter_map(|path| path.mark()).map(|mark| mark.path);
+        let mut free_index = marked.chain(used).max().map_or(0, |index| index.saturating_add(1));
         let mut paths = Vec::new();
         for path in self.paths {
             let path = path.settle(&self.owner, free_index, reserved_space)?;
-            free_index = free_index.max(path.index() + 1);
+            free_index = free_index.max(path.index().saturating_add(1));
             paths.push(Arc::new(path));
         }
         Ok(Volume { paths, owner: self.owner })
@@ -159,10 +160,15 @@ impl Volume {
     }
 
     /// Where a path of the older system lies: it must begin with a store path as written in the config.
-    pub fn locate_written(&self, file_path: &str) -> Option<PathBuf> {
+    pub fn locate_written(&self, file_path: &str) -> Option<(Arc<StorePath>, Place)> {
         self.paths.iter().find_map(|path| {
-            let below = file_path.strip_prefix(path.written())?.strip_prefix('/')?;
-            Some(path.root().join(Place::parse(below)?.path()))
+            let below = file_path.strip_prefix(path.written())?;
+            // "/srv/" is written into rows as "/srv//000/..." by us and as "/srv/000/..." by others.
+            let below = match below.strip_prefix('/') {
+                None if path.written().ends_with('/') => below,
+                below => below?,
+            };
+            Some((path.clone(), Place::parse(below)?))
         })
     }
 
@@ -189,7 +195,7 @@ mod tests {
 
     fn open(folders: &[&std::path::Path], group: &str) -> Result<Volume, VolumeError> {
         let folders: Vec<_> = folders.iter().map(|folder| written(folder)).collect();
-        Candidate::inspect(&folders, "tnv", &GroupName::new(group).unwrap(), "fresh")?.open(0)
+        Candidate::inspect(&folders, "tnv", &GroupName::new(group).unwrap(), "fresh")?.open(0, None)
     }
 
     #[test]
@@ -215,9 +221,20 @@ mod tests {
         assert!(other_group.contains("belongs to group group001"), "{other_group}");
         let fresh = [written(&b)];
         let group = GroupName::new("group001").unwrap();
-        drop(Candidate::inspect(&fresh, "tnv", &group, "another").unwrap().open(0).unwrap());
+        drop(Candidate::inspect(&fresh, "tnv", &group, "another").unwrap().open(0, None).unwrap());
         let two = open(&[&a, &b], "group001").unwrap_err().to_string();
         assert!(two.contains("belongs to storage another"), "{two}");
+    }
+
+    #[test]
+    fn two_paths_with_one_number_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b, c) = (folder.path().join("a"), folder.path().join("b"), folder.path().join("c"));
+        drop(open(&[&a, &b], "group001").unwrap());
+        // While b is away c gets its number, for no copy tells that it is taken.
+        drop(open(&[&a, &c], "group001").unwrap());
+        let error = open(&[&a, &b, &c], "group001").unwrap_err().to_string();
+        assert!(error.contains("it has number 1, and so has"), "{error}");
     }
 
     #[test]
@@ -254,13 +271,20 @@ mod tests {
     #[test]
     fn older_paths_are_found_as_written_and_nowhere_else() {
         let folder = tempfile::tempdir().unwrap();
-        let written = [WrittenPath { written: "../data".to_owned(), resolved: folder.path().to_owned() }];
         let group = GroupName::new("group001").unwrap();
-        let volume = Candidate::inspect(&written, "tnv", &group, "fresh").unwrap().open(0).unwrap();
-        let found = volume.locate_written("../data/0A1/000/1FF/5F6E7AD2_0FF").unwrap();
-        assert_eq!(found, folder.path().join("0A1/000/1FF/5F6E7AD2_0FF"));
+        let open = |written: &str| {
+            let written = [WrittenPath { written: written.to_owned(), resolved: folder.path().to_owned() }];
+            Candidate::inspect(&written, "tnv", &group, "fresh").unwrap().open(0, None).unwrap()
+        };
+        let place = "0A1/000/1FF/5F6E7AD2_0FF";
+        for row in [format!("../data/{place}"), format!("../data//{place}")] {
+            let (path, found) = open("../data/").locate_written(&row).unwrap();
+            assert_eq!((path.root(), found.path().as_str()), (folder.path(), place), "{row}");
+        }
+        let volume = open("../data");
+        assert_eq!(volume.locate_written(&format!("../data/{place}")).unwrap().1.path(), place);
         for bad in ["../data", "../data/", "../database/x/y", "/etc/passwd", "../data/../../etc/passwd"] {
-            assert_eq!(volume.locate_written(bad), None, "{bad}");
+            assert!(volume.locate_written(bad).is_none(), "{bad}");
         }
     }
 }

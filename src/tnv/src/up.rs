@@ -166,7 +166,7 @@ async fn serve(args: &UpArgs, plan: Plan) -> anyhow::Result<()> {
     let http = start_with(Config::Http(config)).await?;
 
     let client = Client::new(vec![tracker.address.to_string()], Options::default());
-    wait_until_active(&client, &storage).await?;
+    wait_until_active(&client).await?;
     for (role, server) in [("tracker", &tracker), ("id", &id), ("storage", &storage), ("http", &http)] {
         say(&format!("{role} {}", server.address))?;
     }
@@ -185,15 +185,13 @@ async fn serve(args: &UpArgs, plan: Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks the tracker until our storage is ACTIVE.
-async fn wait_until_active(client: &Client, storage: &Running) -> anyhow::Result<()> {
-    let wanted = storage.address.port().to_string();
-    let is_ours = |address: &str| address.rsplit(':').next() == Some(&wanted);
+/// Asks the tracker until a storage is ACTIVE. It knows no other than ours yet, whatever address that advertises.
+async fn wait_until_active(client: &Client) -> anyhow::Result<()> {
     let ask = async {
         loop {
             let state = client.state().await?;
             let mut storages = state.groups.iter().flat_map(|group| &group.storages);
-            if storages.any(|storage| storage.status == "ACTIVE" && is_ours(&storage.address)) {
+            if storages.any(|storage| storage.status == "ACTIVE") {
                 return anyhow::Ok(());
             }
             tokio::time::sleep(READY_POLL).await;

@@ -21,6 +21,8 @@ use crate::routes::Routes;
 
 /// Addresses in a SADDRS reply, at most.
 const MAX_ADDRESSES: usize = 3;
+/// The longest id and version in a report, in bytes.
+const MAX_NAME: usize = 64;
 
 /// What the tracker knows, behind its commands.
 pub(crate) struct TrackerService {
@@ -58,6 +60,7 @@ impl TrackerService {
     }
 
     async fn join(&self, request: Join, ip: IpAddr, session: &mut Session) -> Result<Reply, Interrupt> {
+        check_join(&request)?;
         if !self.registry().knows_group(&request.group) {
             self.learn_group(&request.group).await?;
         }
@@ -95,9 +98,7 @@ impl TrackerService {
     fn report(&self, request: Report, ip: IpAddr) -> Result<Reply, Interrupt> {
         let report: StorageReport = serde_json::from_str(&request.json)
             .map_err(|error| Failure::bad_request(format!("the report is no JSON of a storage: {error}")))?;
-        if report.advertise.len() > 255 || report.advertise.contains([';', '\0', ' ']) {
-            return Err(Failure::bad_request("the advertised address is not host:port").into());
-        }
+        check_report(&report)?;
         let who = Identity { host: request.host, ip, port: request.port };
         self.registry().report(&request.group, &who, report)?;
         Ok(Reply::empty())
@@ -221,6 +222,35 @@ impl Service for TrackerService {
     }
 }
 
+/// GROUPS shows these texts line by line, on terminals.
+fn check_join(join: &Join) -> Result<(), Failure> {
+    if join.host.as_str().contains(char::is_control) || join.version.as_str().contains(char::is_control) {
+        return Err(Failure::bad_request("host name and version must not have control characters"));
+    }
+    Ok(())
+}
+
+/// What a report says is kept and shown to everybody, so it has limits.
+fn check_report(report: &StorageReport) -> Result<(), Failure> {
+    let is_odd = |c: char| c.is_control() || c.is_whitespace();
+    for (what, text) in [("id", &report.id), ("version", &report.version)] {
+        if text.len() > MAX_NAME || text.contains(is_odd) {
+            return Err(Failure::bad_request(format!(
+                "the {what} in the report is not a word of {MAX_NAME} bytes"
+            )));
+        }
+    }
+    let is_address = |address: &str| {
+        let (host, port) = address.rsplit_once(':')?;
+        let fits = address.len() <= 255 && !host.is_empty() && !host.contains(';') && !host.contains(is_odd);
+        (fits && port.parse::<u16>().is_ok_and(|port| port != 0)).then_some(())
+    };
+    if !report.advertise.is_empty() && is_address(&report.advertise).is_none() {
+        return Err(Failure::bad_request("the advertised address is not host:port"));
+    }
+    Ok(())
+}
+
 pub(crate) fn log_change(change: &Change) {
     let Change { group, storage, status } = change;
     tracing::info!(%group, host = %storage.host, ip = %storage.ip, port = storage.port, status = status.as_str(),
@@ -232,5 +262,48 @@ fn local_time(unix: i64) -> String {
     match jiff::Timestamp::from_second(unix) {
         Ok(time) => time.to_zoned(jiff::tz::TimeZone::system()).strftime("%a %b %e %H:%M:%S %Y").to_string(),
         Err(_) => unix.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tnv_proto::{HostName, Version};
+
+    use super::*;
+
+    #[test]
+    fn names_do_not_forge_lines_of_groups() {
+        for (host, version, fits) in
+            [("alpha", "1.0", true), ("a\n STATUS: ACTIVE", "1.0", false), ("a", "\x1b[31m", false)]
+        {
+            let join = Join {
+                version: Version::new(version).unwrap(),
+                group: GroupName::new("group001").unwrap(),
+                host: HostName::new(host).unwrap(),
+                port: 1,
+                started: 0,
+                joined: 0,
+            };
+            assert_eq!(check_join(&join).is_ok(), fits, "{host:?} {version:?}");
+        }
+    }
+
+    #[test]
+    fn reports_are_held_to_their_limits() {
+        let good = StorageReport {
+            id: "2f1c7c1e-0000-4000-8000-000000000000".to_owned(),
+            version: "0.1.0".to_owned(),
+            advertise: "[::1]:23000".to_owned(),
+            ..StorageReport::default()
+        };
+        check_report(&good).unwrap();
+        check_report(&StorageReport { advertise: String::new(), ..good.clone() }).unwrap();
+        for bad in ["x".repeat(10_000), "1.0\nSTATUS: ACTIVE".to_owned(), "a\0b".to_owned()] {
+            check_report(&StorageReport { version: bad.clone(), ..good.clone() }).unwrap_err();
+            check_report(&StorageReport { id: bad, ..good.clone() }).unwrap_err();
+        }
+        for bad in ["host", "host:0", "host:70000", ":1", "a;b:1", "a b:1", "a\nb:1", "a:1;b:2"] {
+            check_report(&StorageReport { advertise: bad.to_owned(), ..good.clone() }).unwrap_err();
+        }
     }
 }

@@ -79,7 +79,11 @@ fn is_secret(key: &str) -> bool {
 /// better to hide too much.
 fn password(text: &str) -> Option<&str> {
     let without_scheme = text.split_once("://").filter(|(scheme, _)| !scheme.contains([':', '@']));
-    let authority = without_scheme.map_or(text, |(_, authority)| authority);
+    // What looks like a scheme may be a user whose password begins with two slashes.
+    without_scheme.and_then(|(_, authority)| password_of(authority)).or_else(|| password_of(text))
+}
+
+fn password_of(authority: &str) -> Option<&str> {
     let (credentials, _) = authority.rsplit_once('@')?;
     credentials.split_once(':').map(|(_, password)| password)
 }

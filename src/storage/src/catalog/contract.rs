@@ -44,22 +44,38 @@ pub async fn contract(one: &dyn Catalog, two: &dyn Catalog) {
     assert!(!one.has_copy(0, &again.path).await.expect(ok));
     let stranger = FileKey { app: "other".parse().expect("an app"), ..key.clone() };
     assert_eq!(one.find(&stranger).await.expect(ok), None);
-    assert!(!one.delete(&stranger).await.expect(ok));
+    assert!(!one.delete(&stranger, None).await.expect(ok));
 
     // A delete leaves its copies to be removed, and the id is free again.
     assert!(one.has_copy(0, &new.path).await.expect(ok));
-    assert!(two.delete(&key).await.expect(ok));
-    assert!(!two.delete(&key).await.expect(ok));
+    assert!(two.delete(&key, None).await.expect(ok));
+    assert!(!two.delete(&key, None).await.expect(ok));
     assert_eq!(one.find(&key).await.expect(ok), None);
     assert!(!one.has_copy(0, &new.path).await.expect(ok));
     assert!(one.insert(again.clone()).await.expect(ok));
     let gone = vec![Leftover { path_index: 0, path: new.path.clone() }];
-    assert_eq!(one.leftovers(10).await.expect(ok), gone);
-    assert!(two.leftovers(10).await.expect(ok).is_empty());
+    assert_eq!(one.leftovers(None, 10).await.expect(ok), gone);
+    assert!(two.leftovers(None, 10).await.expect(ok).is_empty());
     one.forget(gone).await.expect(ok);
     one.forget(vec![Leftover { path_index: 0, path: again.path.clone() }]).await.expect(ok);
-    assert!(one.leftovers(10).await.expect(ok).is_empty());
+    assert!(one.leftovers(None, 10).await.expect(ok).is_empty());
     assert!(one.has_copy(0, &again.path).await.expect(ok), "only what is being deleted can be forgotten");
+
+    // Bytes without a copy are listed as well, and the list can be read piece by piece.
+    let older = |path_index, path: &str| Leftover { path_index, path: path.to_owned() };
+    assert!(one.delete(&key, Some(older(0, "000/000/000/5F6E7AD2_008"))).await.expect(ok));
+    assert!(
+        !one.delete(&key, Some(older(9, "000/000/000/5F6E7AD2_009"))).await.expect(ok),
+        "it is gone already"
+    );
+    let listed = [older(0, "000/000/000/5F6E7AD2_001"), older(0, "000/000/000/5F6E7AD2_008")];
+    assert_eq!(one.leftovers(None, 10).await.expect(ok), listed);
+    assert_eq!(one.leftovers(None, 1).await.expect(ok), listed[..1]);
+    assert_eq!(one.leftovers(Some(&listed[0]), 10).await.expect(ok), listed[1..]);
+    assert_eq!(
+        (one.last_path_index().await.expect(ok), two.last_path_index().await.expect(ok)),
+        (Some(0), None)
+    );
 
     // Users are spread over the tables, and all of them work.
     for user in ["tnv001", "tnv002", "tnv003"] {

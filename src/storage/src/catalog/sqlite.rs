@@ -102,7 +102,12 @@ fn insert(tx: &Connection, file: &NewFile, storage: &str) -> rusqlite::Result<bo
     Ok(true)
 }
 
-fn delete(tx: &Connection, key: &FileKey) -> rusqlite::Result<bool> {
+fn delete(
+    tx: &Connection,
+    key: &FileKey,
+    storage: &str,
+    uncounted: Option<&Leftover>,
+) -> rusqlite::Result<bool> {
     let table = table_of(&key.user);
     let deleted = tx
         .prepare_cached(&format!("DELETE FROM t_file_0{table} WHERE id = ? AND appid = ? AND userid = ?"))?
@@ -112,8 +117,20 @@ fn delete(tx: &Connection, key: &FileKey) -> rusqlite::Result<bool> {
     }
     tx.prepare_cached("UPDATE t_copy SET state = 'deleting' WHERE file_table = ? AND file_id = ?")?
         .execute(params![table, key.file.as_str()])?;
+    if let Some(place) = uncounted {
+        tx.prepare_cached(
+            "INSERT OR IGNORE INTO t_copy (storage, path_index, path, file_table, file_id, state)
+             VALUES (?, ?, ?, ?, ?, 'deleting')",
+        )?
+        .execute(params![storage, place.path_index, place.path, table, key.file.as_str()])?;
+    }
     Ok(true)
 }
+
+/// The index is partial, and SQLite uses it only where its condition stands word for word.
+const LEFTOVERS: &str = "SELECT path_index, path FROM t_copy
+                         WHERE storage = ? AND state = 'deleting' AND state <> 'present' AND (path_index, path) > (?, ?)
+                         ORDER BY path_index, path LIMIT ?";
 
 #[async_trait]
 impl Catalog for SqliteCatalog {
@@ -132,9 +149,9 @@ impl Catalog for SqliteCatalog {
         self.db.write(move |tx| insert(tx, &file, &storage)).await
     }
 
-    async fn delete(&self, key: &FileKey) -> Result<bool, DbError> {
-        let key = key.clone();
-        self.db.write(move |tx| delete(tx, &key)).await
+    async fn delete(&self, key: &FileKey, uncounted: Option<Leftover>) -> Result<bool, DbError> {
+        let (key, storage) = (key.clone(), self.storage.clone());
+        self.db.write(move |tx| delete(tx, &key, &storage, uncounted.as_ref())).await
     }
 
     async fn has_copy(&self, path_index: u32, path: &str) -> Result<bool, DbError> {
@@ -151,15 +168,15 @@ impl Catalog for SqliteCatalog {
             .await
     }
 
-    async fn leftovers(&self, limit: u32) -> Result<Vec<Leftover>, DbError> {
+    async fn leftovers(&self, after: Option<&Leftover>, limit: u32) -> Result<Vec<Leftover>, DbError> {
         let storage = self.storage.clone();
+        let (index, path) =
+            after.map_or((-1, String::new()), |after| (i64::from(after.path_index), after.path.clone()));
         self.db
             .read(move |connection| {
                 connection
-                    .prepare_cached(
-                        "SELECT path_index, path FROM t_copy WHERE storage = ? AND state = 'deleting' LIMIT ?",
-                    )?
-                    .query_map(params![storage, limit], |row| {
+                    .prepare_cached(LEFTOVERS)?
+                    .query_map(params![storage, index, path, limit], |row| {
                         Ok(Leftover { path_index: row.get(0)?, path: row.get(1)? })
                     })?
                     .collect()
@@ -178,6 +195,17 @@ impl Catalog for SqliteCatalog {
                     forget.execute(params![storage, copy.path_index, copy.path])?;
                 }
                 Ok(())
+            })
+            .await
+    }
+
+    async fn last_path_index(&self) -> Result<Option<u32>, DbError> {
+        let storage = self.storage.clone();
+        self.db
+            .read(move |connection| {
+                connection
+                    .prepare_cached("SELECT max(path_index) FROM t_copy WHERE storage = ?")?
+                    .query_row([storage], |row| row.get(0))
             })
             .await
     }
@@ -218,6 +246,21 @@ mod tests {
         let db = Sqlite::open(&folder.path().join("tnv.db"), &MIGRATIONS).unwrap();
         let open = |storage: &str| SqliteCatalog::new(db.clone(), storage);
         super::super::contract(&open("one"), &open("two")).await;
+    }
+
+    #[tokio::test]
+    async fn leftovers_are_found_without_a_look_at_every_copy() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Sqlite::open(&folder.path().join("tnv.db"), &MIGRATIONS).unwrap();
+        let plan = db
+            .read(|connection| {
+                connection.query_row(&format!("EXPLAIN QUERY PLAN {LEFTOVERS}"), ("s", 0, "", 1), |row| {
+                    row.get::<_, String>("detail")
+                })
+            })
+            .await
+            .unwrap();
+        assert!(plan.contains("t_copy_to_settle"), "{plan}");
     }
 
     #[tokio::test]

@@ -1,10 +1,13 @@
 //! The mark in each store path: whose it is. It keeps a disk from being served by the wrong storage.
 
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use tnv_proto::GroupName;
 
@@ -47,8 +50,11 @@ impl MarkFile {
             .create(true)
             .truncate(false)
             .open(root.join(FILE_NAME))?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            return Err(io::Error::other("it is in use by another storage process"));
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => {
+                return Err(io::Error::other("it is in use by another storage process"));
+            }
+            locked => locked?,
         }
         let mut text = String::new();
         file.read_to_string(&mut text)?;
@@ -59,6 +65,12 @@ impl MarkFile {
             })?),
         };
         Ok((MarkFile(file), mark))
+    }
+
+    /// Whether this is the mark that lies in `root` now. It is not when the disk is no longer mounted there.
+    pub(super) fn is_in(&self, root: &Path) -> io::Result<bool> {
+        let (held, found) = (self.0.metadata()?, std::fs::metadata(root.join(FILE_NAME)));
+        Ok(found.is_ok_and(|found| (found.dev(), found.ino()) == (held.dev(), held.ino())))
     }
 
     /// Writes the mark durably. It fits one sector, so a crash leaves it empty or whole.
@@ -80,6 +92,7 @@ pub(super) fn agree<'a>(
     group: &GroupName,
 ) -> Result<Option<Owner>, VolumeError> {
     let mut owner: Option<Owner> = None;
+    let mut numbers: HashMap<u32, &Path> = HashMap::new();
     for (path, mark) in marks {
         let Some(mark) = mark else { continue };
         let of = &mark.owner;
@@ -89,6 +102,8 @@ pub(super) fn agree<'a>(
             format!("it belongs to group {}, not to {group}", of.group)
         } else if owner.as_ref().is_some_and(|owner| owner.storage != of.storage) {
             format!("it belongs to storage {}, the paths before it to another", of.storage)
+        } else if let Some(other) = numbers.insert(mark.path, path) {
+            format!("it has number {}, and so has {}", mark.path, other.display())
         } else {
             owner = Some(of.clone());
             continue;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::io::Errno;
 use tnv_common::config::WrittenPath;
 
 use super::VolumeError;
@@ -54,6 +55,7 @@ impl Prepared {
         };
         let folders =
             OpenOptions::new().append(true).create(true).open(root.join(FOLDERS_FILE)).map_err(unusable)?;
+        sync_folder(&root).map_err(unusable)?;
         let path = StorePath {
             index,
             written: self.folder.written,
@@ -63,7 +65,7 @@ impl Prepared {
             writable: AtomicBool::new(true),
             total: AtomicU64::new(0),
             folders: Mutex::new(Folders { journal: folders, used: HashSet::new() }),
-            _mark: self.file,
+            mark: self.file,
         };
         path.measure().map_err(unusable)?;
         Ok(path)
@@ -81,7 +83,7 @@ pub struct StorePath {
     writable: AtomicBool,
     total: AtomicU64,
     folders: Mutex<Folders>,
-    _mark: MarkFile,
+    mark: MarkFile,
 }
 
 /// Room as last measured, and what has been promised since.
@@ -144,8 +146,12 @@ impl StorePath {
 
     /// Leaves the path out until [`StorePath::refresh`] finds it writable again, if the error is the disk's fault.
     pub fn note_error(&self, error: &io::Error) {
-        let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-        if !full && self.writable.swap(false, Ordering::Relaxed) {
+        use io::ErrorKind::{AlreadyExists, QuotaExceeded, StorageFull};
+        let is_full = matches!(error.kind(), StorageFull | QuotaExceeded);
+        // A place that is taken, or no more files that this process may open.
+        let is_other = error.kind() == AlreadyExists
+            || matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE));
+        if !is_full && !is_other && self.writable.swap(false, Ordering::Relaxed) {
             tracing::error!(path = %self.root.display(), %error, "cannot write; leaving the store path out");
         }
     }
@@ -162,6 +168,9 @@ impl StorePath {
     }
 
     fn measure(&self) -> io::Result<()> {
+        if !self.mark.is_in(&self.root)? {
+            return Err(io::Error::other("its mark is gone: another folder is in its place"));
+        }
         let stat = rustix::fs::statvfs(&self.root)?;
         self.total.store(stat.f_blocks.saturating_mul(stat.f_frsize), Ordering::Relaxed);
         let mut room = self.room();
@@ -188,7 +197,8 @@ impl StorePath {
             return Ok(());
         }
         make_folders(&self.root, place.folder())?;
-        folders.journal.write_all(format!("{}\n", place.folder()).as_bytes())?;
+        // On a line of its own, even behind one that was cut short.
+        folders.journal.write_all(format!("\n{}\n", place.folder()).as_bytes())?;
         folders.journal.sync_data()?;
         folders.used.insert(place.folder().to_owned());
         Ok(())
@@ -292,12 +302,16 @@ fn make_folders(root: &Path, folder: &str) -> io::Result<()> {
         let parent = path.clone();
         path.push(level);
         match std::fs::create_dir(&path) {
-            Ok(()) => File::open(parent)?.sync_all()?,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            // One that was there may have been made by a process that did not come as far as this.
+            _ => sync_folder(&parent)?,
         }
     }
     Ok(())
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 fn unusable(path: &Path, error: &io::Error) -> VolumeError {
@@ -353,3 +367,6 @@ impl Drop for Reservation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

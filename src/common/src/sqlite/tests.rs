@@ -1,0 +1,130 @@
+use super::*;
+
+const NUMBERS: Migrations =
+    Migrations { component: "test", steps: &["CREATE TABLE numbers (n INTEGER PRIMARY KEY)"] };
+
+fn open(folder: &tempfile::TempDir) -> Sqlite {
+    Sqlite::open(&folder.path().join("deep/er/test.db"), &NUMBERS).unwrap()
+}
+
+async fn insert(db: &Sqlite, n: i64) -> Result<usize, DbError> {
+    db.write(move |tx| tx.execute("INSERT INTO numbers VALUES (?)", [n])).await
+}
+
+async fn count(db: &Sqlite) -> i64 {
+    db.read(|connection| connection.query_row("SELECT count(*) FROM numbers", [], |row| row.get(0)))
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_failing_write_does_not_disturb_its_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(&folder);
+    let writes = (0..100).map(|n| {
+        let db = db.clone();
+        tokio::spawn(async move { insert(&db, n / 2).await })
+    });
+    let mut failed = 0;
+    for write in writes.collect::<Vec<_>>() {
+        failed += usize::from(write.await.unwrap().is_err());
+    }
+    assert_eq!((failed, count(&db).await), (50, 50));
+}
+
+#[tokio::test]
+async fn processes_share_a_file_and_a_later_open_keeps_the_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (open(&folder), open(&folder));
+    insert(&one, 1).await.unwrap();
+    insert(&other, 2).await.unwrap();
+    drop((one, other));
+    assert_eq!(count(&open(&folder)).await, 2);
+}
+
+#[tokio::test]
+async fn a_write_that_panics_fails_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(&folder);
+    let broken = db.write(|tx| {
+        tx.execute("INSERT INTO numbers VALUES (1)", [])?;
+        if true { panic!("as told") } else { Ok(()) }
+    });
+    broken.await.unwrap_err();
+    insert(&db, 2).await.unwrap();
+    assert_eq!(count(&db).await, 1);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_as_one_and_passes() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(&folder);
+    let limit = |pages: u32| db.write(move |tx| tx.pragma_update(None, "max_page_count", pages));
+    limit(1).await.unwrap();
+    let fill = |tx: &Connection| {
+        tx.execute(
+            "INSERT INTO numbers WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n
+                    LIMIT 100000) SELECT i FROM n",
+            [],
+        )
+    };
+    let error = db.write(fill).await.unwrap_err();
+    assert_eq!(Failure::from(error).code, ErrorCode::NO_SPACE);
+    limit(1 << 20).await.unwrap();
+    assert_eq!(db.write(fill).await.unwrap(), 100_000);
+}
+
+#[tokio::test]
+async fn reads_that_are_given_up_do_not_cost_connections() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(&folder);
+    let mut gates = Vec::new();
+    for _ in 0..READERS {
+        let (gate, wait) = std::sync::mpsc::channel::<()>();
+        let (begun, running) = oneshot::channel();
+        let db = db.clone();
+        let read = tokio::spawn(async move {
+            db.read(move |_| {
+                let _ = begun.send(());
+                let _ = wait.recv();
+                Ok(())
+            })
+            .await
+        });
+        running.await.unwrap();
+        read.abort();
+        read.await.unwrap_err();
+        gates.push(gate);
+    }
+    // They still run, so there is no connection for another one.
+    assert_eq!(db.shared.reader_permits.available_permits(), 0);
+    drop(gates);
+    assert_eq!(count(&db).await, 0);
+}
+
+#[test]
+fn servers_that_start_together_make_the_tables_once() {
+    let folder = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        let opens: Vec<_> = (0..8).map(|_| scope.spawn(|| open(&folder))).collect();
+        assert!(opens.into_iter().all(|open| open.join().is_ok()));
+    });
+}
+
+#[test]
+fn tables_of_a_newer_version_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(&folder));
+    let older = Migrations { component: "test", steps: &[] };
+    let error = Sqlite::open(&folder.path().join("deep/er/test.db"), &older).unwrap_err().to_string();
+    assert!(error.contains("have version 1, this program knows 0"), "{error}");
+}
+
+#[test]
+fn a_file_that_is_no_database_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clip.mp4");
+    std::fs::write(&path, [7; 4096]).unwrap();
+    let error = Sqlite::open(&path, &NUMBERS).unwrap_err().to_string();
+    assert!(error.contains("clip.mp4: file is not a database"), "{error}");
+}
