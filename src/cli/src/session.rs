@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::HumanBytes;
 use tnv_client::{Client, ClientError};
+use tnv_proto::ErrorCode;
 
 use crate::args::{Cli, Command};
 use crate::console::Console;
@@ -48,6 +49,8 @@ impl From<ClientError> for Error {
     fn from(error: ClientError) -> Error {
         let kind = match &error {
             _ if error.is_not_found() => Kind::NotFound,
+            // Worth another try, like a server that cannot be reached.
+            _ if matches!(error.code(), Some(ErrorCode::UNAVAILABLE | ErrorCode::BUSY)) => Kind::Unreachable,
             ClientError::Refused { .. } => Kind::Refused,
             ClientError::Unreachable { .. } => Kind::Unreachable,
             ClientError::Protocol { .. } | ClientError::Uncertain { .. } => Kind::Damaged,

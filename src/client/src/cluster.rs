@@ -6,6 +6,7 @@ use tnv_proto::state::ClusterState;
 use tnv_proto::{AppId, Attributes, Checksum, FileKey, StorageAddresses, UserId};
 
 use crate::error::Attempts;
+use crate::located::Located;
 use crate::pool::Pools;
 use crate::{ClientError, Download, Options, Source, StorageClient, TrackerClient, Uploaded, upload};
 
@@ -16,6 +17,7 @@ use crate::{ClientError, Download, Options, Source, StorageClient, TrackerClient
 pub struct Client {
     trackers: Arc<[TrackerClient]>,
     pools: Pools,
+    located: Located,
 }
 
 impl Client {
@@ -24,7 +26,7 @@ impl Client {
         let pools = Pools::new(options);
         let trackers =
             trackers.iter().map(|address| TrackerClient::with_pools(address, pools.clone())).collect();
-        Client { trackers, pools }
+        Client { trackers, pools, located: Located::default() }
     }
 
     /// The user's group and the storages that serve it, in the order they should be tried.
@@ -62,7 +64,8 @@ impl Client {
     /// A refusal (409: the id is taken, 413: too large, 507: no space), [`ClientError::Uncertain`] if the outcome
     /// is not known, [`ClientError::Local`] if the source fails or is shorter than it said.
     pub async fn upload(&self, key: &FileKey, source: Source) -> Result<Uploaded, ClientError> {
-        upload::upload(&self.storages_of(key).await?, key, source).await
+        let answer = self.storages(&key.app, &key.user).await?;
+        upload::upload(&self.clients(&answer), key, source).await
     }
 
     /// A file's length in bytes.
@@ -113,10 +116,27 @@ impl Client {
         Err(attempts.into_error())
     }
 
+    /// The storages that have the user's files, if there are any.
     pub(crate) async fn storages_of(&self, key: &FileKey) -> Result<Vec<StorageClient>, ClientError> {
-        let answer = self.storages(&key.app, &key.user).await?;
+        let (app, user) = (&key.app, &key.user);
+        match self.ask_trackers(|tracker| async move { tracker.locate(app, user).await }).await {
+            Ok(answer) => {
+                let clients = self.clients(&answer);
+                self.located.remember(key, answer);
+                Ok(clients)
+            }
+            // A film that plays goes on although every tracker is away.
+            Err(error @ ClientError::Unreachable { .. }) => match self.located.recall(key) {
+                Some(answer) => Ok(self.clients(&answer)),
+                None => Err(error),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    fn clients(&self, answer: &StorageAddresses) -> Vec<StorageClient> {
         let client = |address: &String| StorageClient::with_pools(address, self.pools.clone());
-        Ok(answer.addresses.iter().map(client).collect())
+        answer.addresses.iter().map(client).collect()
     }
 
     async fn ask_trackers<T, A>(&self, ask: impl Fn(TrackerClient) -> A) -> Result<T, ClientError>

@@ -21,6 +21,7 @@
 //! an upload is never sent again once a server may have taken it.
 
 mod cluster;
+mod located;
 mod storage;
 mod tracker;
 

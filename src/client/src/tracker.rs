@@ -46,6 +46,19 @@ impl TrackerClient {
         StorageAddresses::decode(&body).map_err(|error| self.invalid(error))
     }
 
+    /// LOCATE: as [`TrackerClient::saddrs`], but a user who has no group gets none by it. A tracker too old for it is
+    /// asked SADDRS.
+    ///
+    /// # Errors
+    /// As [`TrackerClient::saddrs`], and refused with 404 for a user who has no group.
+    pub async fn locate(&self, app: &AppId, user: &UserId) -> Result<StorageAddresses, ClientError> {
+        let request = Saddrs { app: app.clone(), user: user.clone(), file: None };
+        match self.pools.call(Server::Tracker, &self.address, &request.to_locate_frame(), SMALL_REPLY).await {
+            Err(error) if error.is_unknown_command() => self.saddrs(app, user).await,
+            answer => StorageAddresses::decode(&answer?).map_err(|error| self.invalid(error)),
+        }
+    }
+
     /// GROUPS: all groups and storages as text for people, without its NUL.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ pub struct ServerArgs {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Address to listen on, such as 0.0.0.0:7100; the same as --set listen=ADDR
+    /// Address to listen on, such as 0.0.0.0:21000; the same as --set listen=ADDR
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
 

@@ -4,6 +4,8 @@
 //! transaction together, each in a savepoint of its own, and are answered when that transaction is durable: many
 //! small writes share one sync, and a single one waits for nobody.
 
+mod ballast;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +14,8 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode as SqliteCode, OpenFlags, TransactionBehavior};
 use tnv_proto::{ErrorCode, Failure};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use self::ballast::Ballast;
 
 /// Writes that may wait for the writer; more wait at their sender.
 const WRITE_QUEUE: usize = 1024;
@@ -123,8 +127,11 @@ impl Sqlite {
             std::fs::create_dir_all(folder)
                 .map_err(|error| failed(format!("cannot make the folder {}: {error}", folder.display())))?;
         }
+        let mut ballast = Ballast::of(path);
+        ballast.release_if_full();
         let mut writer = connect(path).map_err(|error| failed(error.to_string()))?;
         migrate(&mut writer, migrations).map_err(failed)?;
+        ballast.restore();
         let readers = (0..READERS)
             .map(|_| connect(path))
             .collect::<Result<Vec<_>, _>>()
@@ -133,7 +140,7 @@ impl Sqlite {
         let writer_path = path.to_owned();
         std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || write_loop(writer, jobs, &writer_path))
+            .spawn(move || write_loop(writer, jobs, &writer_path, ballast))
             .map_err(|error| failed(format!("cannot start the writer thread: {error}")))?;
         Ok(Sqlite {
             shared: Arc::new(Shared {
@@ -238,6 +245,9 @@ fn migrate(connection: &mut Connection, migrations: &Migrations) -> Result<(), S
         )?;
         let known = usize::try_from(have).ok().and_then(|have| migrations.steps.get(have..));
         let Some(missing) = known else { return Ok(Some(have)) };
+        if missing.is_empty() {
+            return Ok(None);
+        }
         for step in missing {
             tx.execute_batch(step)?;
         }
@@ -259,7 +269,12 @@ fn migrate(connection: &mut Connection, migrations: &Migrations) -> Result<(), S
     }
 }
 
-fn write_loop(mut connection: Connection, mut jobs: mpsc::Receiver<Box<dyn Write>>, path: &Path) {
+fn write_loop(
+    mut connection: Connection,
+    mut jobs: mpsc::Receiver<Box<dyn Write>>,
+    path: &Path,
+    mut ballast: Ballast,
+) {
     let mut batch = Vec::with_capacity(MAX_BATCH);
     while let Some(first) = jobs.blocking_recv() {
         batch.push(first);
@@ -269,6 +284,7 @@ fn write_loop(mut connection: Connection, mut jobs: mpsc::Receiver<Box<dyn Write
                 Err(_) => break,
             }
         }
+        ballast.release_if_full();
         let mut outcomes = Vec::with_capacity(batch.len());
         let committed = run_batch(&mut connection, &mut batch, &mut outcomes)
             .map_err(|error| statement_error(path, error));
@@ -279,6 +295,7 @@ fn write_loop(mut connection: Connection, mut jobs: mpsc::Receiver<Box<dyn Write
         for (job, outcome) in batch.drain(..).zip(outcomes) {
             job.settle(committed.clone().and(outcome.map_err(|error| statement_error(path, error))));
         }
+        ballast.restore();
     }
 }
 

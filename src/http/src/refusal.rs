@@ -70,6 +70,10 @@ impl Refusal {
             Some(ErrorCode::UNAVAILABLE | ErrorCode::BUSY) => {
                 Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the cluster cannot answer now; try again soon")
             }
+            Some(ErrorCode::INTERNAL) => Refusal::new(
+                StatusCode::BAD_GATEWAY,
+                "the storage cannot read this file: it is damaged or missing",
+            ),
             _ => Refusal::new(StatusCode::BAD_GATEWAY, "the cluster answered something unexpected"),
         }
     }

@@ -67,7 +67,8 @@ impl Server {
 
     /// Serves until `shutdown`, then lets running answers finish for up to `drain_timeout`.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Server { listener, config, .. } = self;
+        let Server { listener, config, local_addr: address } = self;
+        tracing::info!(%address, trackers = config.trackers.join(";"), "the gateway listens");
         let tasks = TaskTracker::new();
         let abort = CancellationToken::new();
         let acceptor = Acceptor {
@@ -91,6 +92,7 @@ impl Server {
             abort.cancel();
             tasks.wait().await;
         }
+        tracing::info!("the gateway has stopped");
     }
 }
 

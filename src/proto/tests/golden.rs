@@ -287,6 +287,7 @@ fn command_table() {
         (13, "Groups", Server::Tracker, 0, 0),
         (14, "Report", Server::Tracker, 148, 148 + 16384),
         (15, "State", Server::Tracker, 0, 0),
+        (16, "Locate", Server::Tracker, 400, 400),
         (40, "IdGet", Server::Id, 2, 65),
         (41, "IdLease", Server::Id, 6, 69),
         (70, "Upload", Server::Storage, 408, i64::MAX as u64),

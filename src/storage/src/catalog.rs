@@ -151,6 +151,9 @@ pub trait Catalog: Send + Sync {
     /// Whether a storage with this id has ever registered.
     async fn knows_storage(&self, id: &str) -> Result<bool, DbError>;
 
+    /// Another storage that was last seen on this host at this address.
+    async fn other_storage_at(&self, host: &str, address: &str) -> Result<Option<String>, DbError>;
+
     /// Writes who this storage is and where.
     async fn register(&self, storage: StorageRow) -> Result<(), DbError>;
 }

@@ -9,6 +9,9 @@ use tnv_common::database::DatabaseConfig;
 use tnv_common::limits::Limits;
 use tnv_proto::GroupName;
 
+/// Uploads never take a disk's last bytes: the catalog may lie there too, and deleting needs room in it.
+const MIN_RESERVED_SPACE: u64 = 4 << 20;
+
 /// What a storage is told at its start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -28,7 +31,7 @@ pub struct Config {
     pub advertise: String,
     /// How often it tells every tracker that it is there.
     pub heartbeat_interval: Duration,
-    /// Bytes to leave free in every store path.
+    /// Bytes to leave free in every store path; 4 MiB at least, for rows and deletes need room as well.
     pub reserved_space: u64,
     /// The largest file it takes, in bytes.
     pub max_file_size: u64,
@@ -60,7 +63,9 @@ impl Config {
                 Duration::from_secs(10),
                 Duration::from_millis(10)..=Duration::from_secs(3600),
             ),
-            reserved_space: settings.size("reserved_space", 256 << 20, 0..=u64::MAX / 2),
+            reserved_space: settings
+                .size("reserved_space", 256 << 20, 0..=u64::MAX / 2)
+                .max(MIN_RESERVED_SPACE),
             max_file_size: settings.size("max_file_size", i64::MAX as u64, 0..=i64::MAX as u64),
             buffer_memory: settings.size("buffer_memory", 32 << 20, 1 << 20..=1 << 40),
             id_lease: settings.number("id_lease", 100, 1..=1_000_000),

@@ -3,12 +3,19 @@
 /// Bytes that are looked at, at most.
 pub(crate) const SNIFF_LEN: usize = 4096;
 
+const UTF8_TEXT: &str = "text/plain; charset=utf-8";
+
 /// The content type of a file that begins with `head`; `application/octet-stream` where nothing fits.
 pub(crate) fn sniff(head: &[u8]) -> &'static str {
     let head = head.get(..SNIFF_LEN).unwrap_or(head);
     if let Some(kind) = infer::get(head) {
         // A web page from a stranger must not run in the gateway's name, so it is text like any other.
-        return if kind.mime_type() == "text/html" { "text/plain" } else { kind.mime_type() };
+        return match kind.mime_type() {
+            "text/html" if is_text(head) => UTF8_TEXT,
+            "text/html" => "text/plain",
+            "audio/x-flac" => "audio/flac",
+            other => other,
+        };
     }
     if head.get(4..8) == Some(b"ftyp") {
         return "video/mp4";
@@ -23,7 +30,7 @@ pub(crate) fn sniff(head: &[u8]) -> &'static str {
     if text.starts_with(b"#EXTM3U") {
         return "application/vnd.apple.mpegurl";
     }
-    if is_text(head) { "text/plain; charset=utf-8" } else { "application/octet-stream" }
+    if is_text(head) { UTF8_TEXT } else { "application/octet-stream" }
 }
 
 /// MPEG transport streams have a sync byte every 188 bytes.
@@ -51,7 +58,7 @@ mod tests {
     #[test]
     fn kinds_by_their_first_bytes() {
         let ts: Vec<u8> = (0..800).map(|n| if n % 188 == 0 { 0x47 } else { 0xFF }).collect();
-        let cases: [(&[u8], &str); 11] = [
+        let cases: [(&[u8], &str); 13] = [
             (b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41", "video/mp4"),
             (b"\0\0\0\x20ftypXYZ1\0\0\x02\0", "video/mp4"),
             (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -59,7 +66,9 @@ mod tests {
             (b"WEBVTT\n\n00:01", "text/vtt"),
             (b"#EXTM3U\n", "application/vnd.apple.mpegurl"),
             (&ts, "video/mp2t"),
-            (b"<!DOCTYPE html><script>alert(1)</script>", "text/plain"),
+            (b"<!DOCTYPE html><script>alert(1)</script>", "text/plain; charset=utf-8"),
+            (b"<!DOCTYPE html>\xFF<p>", "text/plain"),
+            (b"fLaC\0\0\0\x22", "audio/flac"),
             ("会议记录\n".as_bytes(), "text/plain; charset=utf-8"),
             (b"", "application/octet-stream"),
             (b"\x01\x02\x03\xFF", "application/octet-stream"),

@@ -46,7 +46,7 @@ impl Numbers {
                 return Err(failure.clone());
             }
             let leased =
-                self.ids.lease(&key(path.written()), self.lease).await.map_err(|error| unavailable(&error));
+                self.ids.lease(&key(path.id_key()), self.lease).await.map_err(|error| unavailable(&error));
             supply.range =
                 leased.inspect_err(|failure| supply.failed = Some((Instant::now(), failure.clone())))?;
         }

@@ -113,6 +113,13 @@ impl Storage {
         let Storage { config, listener, address, service, catalog } = self;
         let storage = service.volume.owner().storage.clone();
         tracing::info!(%address, group = %config.group, storage, "the storage listens");
+        if service.volume.space().1 == 0 {
+            let reserved_space = config.reserved_space;
+            tracing::warn!(
+                reserved_space,
+                "no store path has room above its reserved space: uploads are refused"
+            );
+        }
         let admission = Admission::new(config.limits.max_connections);
         let tasks = TaskTracker::new();
         let presence = Arc::new(presence(&config, address, &service, admission.clone()));
@@ -154,6 +161,15 @@ async fn introduce(
         return Err(StartError::UnknownStorage { path, storage });
     }
     let address = if config.advertise.is_empty() { address.to_string() } else { config.advertise.clone() };
+    if candidate.is_new()
+        && let Some(other) = catalog.other_storage_at(host::name(), &address).await?
+    {
+        tracing::warn!(
+            other,
+            %address,
+            "the store paths are empty and become a new storage, but another one was seen here: is its disk mounted?"
+        );
+    }
     let row = StorageRow {
         id: storage,
         group: config.group.to_string(),

@@ -77,8 +77,13 @@ impl StorageService {
         let mut buffer = Buffer::small(connection.body_left());
         let mut idle = Some((incoming, Buffer::small(0)));
         let mut writing: Option<Writing> = None;
+        let mut moves = false;
         loop {
-            buffer.grow(&self.buffers, connection.body_left());
+            // Large memory is for those who have filled a small one.
+            if moves {
+                buffer.grow(&self.buffers, connection.body_left());
+            }
+            moves = true;
             let filled = match connection.read_bulk(buffer.bytes()).await {
                 Ok(filled) => filled,
                 Err(error) => {

@@ -152,9 +152,7 @@ impl Volume {
             let most = candidates.first().map_or(0, |path| path.free());
             Failure::new(
                 ErrorCode::NO_SPACE,
-                format!(
-                    "no room for {size} bytes: the emptiest store path has {most} above its reserved space"
-                ),
+                format!("no room for {size} bytes: the emptiest store path has {most} above reserved_space"),
             )
         })
     }
@@ -235,6 +233,17 @@ mod tests {
         drop(open(&[&a, &c], "group001").unwrap());
         let error = open(&[&a, &b, &c], "group001").unwrap_err().to_string();
         assert!(error.contains("it has number 1, and so has"), "{error}");
+    }
+
+    #[test]
+    fn the_id_key_is_the_path_as_first_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let group = GroupName::new("group001").unwrap();
+        for written in ["data/store", "../data/store"] {
+            let path = [WrittenPath { written: written.to_owned(), resolved: folder.path().to_owned() }];
+            let volume = Candidate::inspect(&path, "tnv", &group, "fresh").unwrap().open(0, None).unwrap();
+            assert_eq!((volume.paths()[0].id_key(), volume.paths()[0].written()), ("data/store", written));
+        }
     }
 
     #[test]

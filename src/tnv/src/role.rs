@@ -98,13 +98,14 @@ pub(crate) fn run(role: Role, args: &ServerArgs) -> anyhow::Result<()> {
     let log = LogConfig::read(&mut settings);
     let config = Config::read(role, &mut settings);
     settings.finish()?;
+    let source = file.map_or("built-in defaults".to_owned(), |file| file.display().to_string());
     if args.check {
-        let source = file.map_or("built-in defaults".to_owned(), |file| file.display().to_string());
         return say(&format!("ok: the {} configuration ({source}) has no mistakes", role.name()));
     }
     let _log = telemetry::init(&log).context("cannot start logging")?;
     runtime()?.block_on(async {
         let stop = stop_signal()?;
+        tracing::info!(config = source, role = role.name(), "starting");
         let server = config.bind().await?;
         say(&format!("ready {}", server.local_addr()))?;
         server.run(stop).await;
@@ -137,7 +138,9 @@ pub(crate) fn stop_signal() -> anyhow::Result<CancellationToken> {
             if second {
                 std::process::exit(130);
             }
-            tracing::info!("stopping: running transfers may finish");
+            tracing::info!(
+                "stopping: running transfers may finish (drain_timeout); a second signal stops at once"
+            );
             token.cancel();
         }
     });

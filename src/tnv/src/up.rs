@@ -9,12 +9,13 @@ use bytes::Bytes;
 use clap::Args;
 use tnv_client::{Client, Options, Source};
 use tnv_common::config::{Settings, Sources};
+use tnv_common::server::BindError;
 use tnv_common::telemetry::{self, LogConfig};
 use tnv_proto::{ErrorCode, FileId, FileKey};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::role::{Config, Role, runtime, say, stop_signal};
+use crate::role::{Config, runtime, say, stop_signal};
 
 /// How long the storage may take to become active.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -72,34 +73,39 @@ pub(crate) fn run(args: &UpArgs) -> anyhow::Result<()> {
 /// What each server is told, as far as it is known before the first one listens.
 struct Plan {
     log: LogConfig,
-    tracker: Settings,
-    id: Settings,
-    storage: Settings,
-    http: Settings,
+    tracker: tnv_tracker::Config,
+    id: tnv_id::Config,
+    storage: tnv_storage::Config,
+    http: tnv_http::Config,
 }
 
 impl Plan {
     fn read(args: &UpArgs) -> anyhow::Result<Plan> {
         let mut up = args.settings("up")?;
-        let log = LogConfig::read(&mut up);
-        up.finish()?;
-        let mut plan = Plan {
-            log,
-            tracker: args.settings("tracker")?,
-            id: args.settings("id")?,
-            storage: args.settings("storage")?,
-            http: args.settings("http")?,
-        };
+        let (mut tracker, mut id) = (args.settings("tracker")?, args.settings("id")?);
+        let (mut storage, mut http) = (args.settings("storage")?, args.settings("http")?);
         let database = format!("sqlite:{}", text(&args.data.join("tnv.db"))?);
-        for settings in [&mut plan.tracker, &mut plan.id, &mut plan.storage] {
+        for settings in [&mut tracker, &mut id, &mut storage] {
             settings.set("database.url", &database, "--data");
         }
-        plan.storage.set_list("store_paths", &[text(&args.data.join("store"))?], "--data");
-        plan.tracker.set("listen", &args.tracker.to_string(), "--tracker");
-        plan.id.set("listen", &args.id.to_string(), "--id");
-        plan.storage.set("listen", &args.storage.to_string(), "--storage");
-        plan.http.set("listen", &args.http.to_string(), "--http");
-        Ok(plan)
+        storage.set_list("store_paths", &[text(&args.data.join("store"))?], "--data");
+        tracker.set("listen", &args.tracker.to_string(), "--tracker");
+        id.set("listen", &args.id.to_string(), "--id");
+        storage.set("listen", &args.storage.to_string(), "--storage");
+        http.set("listen", &args.http.to_string(), "--http");
+        let plan = Plan {
+            log: LogConfig::read(&mut up),
+            tracker: tnv_tracker::Config::read(&mut tracker),
+            id: tnv_id::Config::read(&mut id),
+            storage: tnv_storage::Config::read(&mut storage),
+            http: tnv_http::Config::read(&mut http),
+        };
+        let mistakes: Vec<String> = [up, tracker, id, storage, http]
+            .into_iter()
+            .filter_map(|settings| settings.finish().err())
+            .map(|problems| problems.to_string())
+            .collect();
+        if mistakes.is_empty() { Ok(plan) } else { bail!(mistakes.join("\n")) }
     }
 }
 
@@ -137,33 +143,34 @@ struct Running {
     task: JoinHandle<()>,
 }
 
-async fn start(role: Role, mut settings: Settings) -> anyhow::Result<Running> {
-    let config = Config::read(role, &mut settings);
-    settings.finish()?;
-    start_with(config).await
-}
-
-async fn start_with(config: Config) -> anyhow::Result<Running> {
-    let server = config.bind().await?;
+async fn start(config: Config, option: &str) -> anyhow::Result<Running> {
+    let server = match config.bind().await {
+        Err(error) if is_taken(&error) => bail!("{error} with {option}; or is tnv running already?"),
+        server => server?,
+    };
     let (address, stop) = (server.local_addr(), CancellationToken::new());
     let task = tokio::spawn(server.run(stop.clone()));
     Ok(Running { address, stop, task })
 }
 
+fn is_taken(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<BindError>());
+    causes.any(|bind| bind.error.kind() == std::io::ErrorKind::AddrInUse)
+}
+
 async fn serve(args: &UpArgs, plan: Plan) -> anyhow::Result<()> {
     let stop = stop_signal()?;
+    let data = std::path::absolute(&args.data).unwrap_or_else(|_| args.data.clone());
+    tracing::info!(data = %data.display(), "all servers in one process");
     let Plan { tracker, id, mut storage, mut http, .. } = plan;
-    let tracker = start(Role::Tracker, tracker).await?;
-    let id = start(Role::Id, id).await?;
-    storage.set("trackers", &tracker.address.to_string(), "--tracker");
-    storage.set("ids", &id.address.to_string(), "--id");
-    let storage = start(Role::Storage, storage).await?;
-    http.set("trackers", &tracker.address.to_string(), "--tracker");
-    let config = tnv_http::Config::read(&mut http);
-    http.finish()?;
-    let sample =
-        FileKey { app: config.app.clone(), user: config.user.clone(), file: FileId::new(SAMPLE_ID)? };
-    let http = start_with(Config::Http(config)).await?;
+    let tracker = start(Config::Tracker(tracker), "--tracker").await?;
+    let id = start(Config::Id(id), "--id").await?;
+    storage.trackers = vec![tracker.address.to_string()];
+    storage.ids = vec![id.address.to_string()];
+    let storage = start(Config::Storage(storage), "--storage").await?;
+    http.trackers = vec![tracker.address.to_string()];
+    let sample = FileKey { app: http.app.clone(), user: http.user.clone(), file: FileId::new(SAMPLE_ID)? };
+    let http = start(Config::Http(http), "--http").await?;
 
     let client = Client::new(vec![tracker.address.to_string()], Options::default());
     wait_until_active(&client).await?;

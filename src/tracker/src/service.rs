@@ -24,6 +24,15 @@ const MAX_ADDRESSES: usize = 3;
 /// The longest id and version in a report, in bytes.
 const MAX_NAME: usize = 64;
 
+/// What becomes of a user who has no group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unrouted {
+    /// It gets one, for ever: it is about to upload.
+    Assign,
+    /// It gets none: whoever merely looks for a file must not leave a row behind.
+    Refuse,
+}
+
 /// What the tracker knows, behind its commands.
 pub(crate) struct TrackerService {
     apps: Vec<AppId>,
@@ -104,7 +113,7 @@ impl TrackerService {
         Ok(Reply::empty())
     }
 
-    async fn addresses(&self, request: &Saddrs) -> Result<Reply, Interrupt> {
+    async fn addresses(&self, request: &Saddrs, unrouted: Unrouted) -> Result<Reply, Interrupt> {
         if !self.apps.contains(&request.app) {
             return Err(Failure::new(
                 ErrorCode::FORBIDDEN,
@@ -112,7 +121,7 @@ impl TrackerService {
             )
             .into());
         }
-        let group = self.group_of(&request.app, &request.user).await?;
+        let group = self.group_of(&request.app, &request.user, unrouted).await?;
         let addresses = self.registry().active(&group, rand::random_range(0..=usize::MAX / 2), MAX_ADDRESSES);
         if addresses.is_empty() {
             return Err(Failure::new(
@@ -126,14 +135,18 @@ impl TrackerService {
         Ok(Reply::Body(body))
     }
 
-    /// The user's group: from the cache, else from the database, else chosen now and kept.
-    async fn group_of(&self, app: &AppId, user: &UserId) -> Result<GroupName, Failure> {
+    /// The user's group: from the cache, else from the database, else as `unrouted` says.
+    async fn group_of(&self, app: &AppId, user: &UserId, unrouted: Unrouted) -> Result<GroupName, Failure> {
         let key = format!("tnv:route:{app}:{user}");
         if let Some(group) = self.cache.get(&key).await.and_then(|name| GroupName::new(&name).ok()) {
             return Ok(group);
         }
         let group = match self.routes.group_of(app, user).await? {
             Some(group) => group,
+            None if unrouted == Unrouted::Refuse => {
+                let text = format!("the user {user} of {app} has no files: no group serves it yet");
+                return Err(Failure::new(ErrorCode::NOT_FOUND, text));
+            }
             None => {
                 let group = self.choose_group()?;
                 let group = self.routes.assign(app, user, &group).await?;
@@ -214,7 +227,8 @@ impl Service for TrackerService {
             Command::Join => self.join(Join::decode(&body)?, ip, session).await,
             Command::Beat => self.beat(&Beat::decode(&body)?, ip, session),
             Command::Report => self.report(Report::decode(&body)?, ip),
-            Command::Saddrs => self.addresses(&Saddrs::decode(&body)?).await,
+            Command::Saddrs => self.addresses(&Saddrs::decode(&body)?, Unrouted::Assign).await,
+            Command::Locate => self.addresses(&Saddrs::decode(&body)?, Unrouted::Refuse).await,
             Command::Groups => Ok(self.groups_text()),
             Command::State => self.state(),
             other => Err(Failure::bad_request(format!("{} is not for a tracker", other.name())).into()),

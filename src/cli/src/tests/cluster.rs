@@ -177,7 +177,7 @@ impl Connection {
                 let groups = vec![GroupState { name: "group001".into(), storages: vec![] }];
                 Ok(serde_json::to_vec(&ClusterState { groups, ..ClusterState::default() }).unwrap())
             }
-            Command::Saddrs => {
+            Command::Saddrs | Command::Locate => {
                 let group = GroupName::new("group001").unwrap();
                 let mut out = BytesMut::new();
                 StorageAddresses { group, addresses: vec![self.address.clone()] }.encode(&mut out);

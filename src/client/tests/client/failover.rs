@@ -153,3 +153,43 @@ async fn requests_can_be_spawned() {
         assert!(matches!(error, Some(ClientError::Unreachable { .. })), "{error:?}");
     }
 }
+
+#[tokio::test]
+async fn readers_go_on_when_every_tracker_is_gone() {
+    let storage = storage_saying(size(7)).await;
+    let list = storage_list(&[&storage.address]);
+    // Answers once, and then hangs up on whoever comes.
+    let tracker = Fake::scripted(Server::Tracker, move |number, mut wire| {
+        let list = list.clone();
+        async move {
+            if number == 0 && wire.request().await.is_some() {
+                wire.success(&list).await;
+            }
+        }
+    })
+    .await;
+    let client = client(&tracker);
+    assert_eq!(client.file_size(&key()).await.unwrap(), 7);
+    assert_eq!(client.file_size(&key()).await.unwrap(), 7);
+    let other = tnv_proto::FileKey::new("app", "somebody else", "file").unwrap();
+    assert!(matches!(client.file_size(&other).await, Err(ClientError::Unreachable { .. })));
+}
+
+#[tokio::test]
+async fn readers_locate_and_ask_an_older_tracker_as_uploads_do() {
+    let storage = storage_saying(size(7)).await;
+    let list = storage_list(&[&storage.address]);
+    let tracker = Fake::answering(Server::Tracker, move |request| match request.command {
+        Command::Saddrs => Answer::Success(list.clone()),
+        _ => Answer::Failure(ErrorCode::UNSPECIFIED),
+    })
+    .await;
+    assert_eq!(client(&tracker).file_size(&key()).await.unwrap(), 7);
+
+    let strict = Fake::answering(Server::Tracker, |request| match request.command {
+        Command::Locate => Answer::Failure(ErrorCode::NOT_FOUND),
+        _ => Answer::Failure(ErrorCode::INTERNAL),
+    })
+    .await;
+    assert!(client(&strict).file_size(&key()).await.unwrap_err().is_not_found());
+}

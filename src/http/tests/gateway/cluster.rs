@@ -212,7 +212,7 @@ async fn track(mut stream: TcpStream, state: Arc<Mutex<State>>, storage: String)
         }
         let mut reply = BytesMut::new();
         match command {
-            Ok(Command::Saddrs) => {
+            Ok(Command::Saddrs | Command::Locate) => {
                 Saddrs::decode(&body).unwrap();
                 let group = GroupName::new("group001").unwrap();
                 StorageAddresses { group, addresses: vec![storage.clone()] }.encode(&mut reply);

@@ -95,4 +95,8 @@ pub async fn contract(one: &dyn Catalog, two: &dyn Catalog) {
         one.register(row).await.expect(ok);
     }
     assert!(two.knows_storage("one").await.expect(ok));
+    let at = ("alpha", "127.0.0.1:23000");
+    assert_eq!(two.other_storage_at(at.0, at.1).await.expect(ok).as_deref(), Some("one"));
+    assert_eq!(one.other_storage_at(at.0, at.1).await.expect(ok), None, "itself is no other");
+    assert_eq!(two.other_storage_at(at.0, "127.0.0.1:1").await.expect(ok), None);
 }

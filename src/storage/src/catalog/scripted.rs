@@ -57,6 +57,10 @@ impl Catalog for Scripted {
         Err(DbError::Closed)
     }
 
+    async fn other_storage_at(&self, _: &str, _: &str) -> Result<Option<String>, DbError> {
+        Err(DbError::Closed)
+    }
+
     async fn register(&self, _: StorageRow) -> Result<(), DbError> {
         Err(DbError::Closed)
     }

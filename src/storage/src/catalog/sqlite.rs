@@ -221,6 +221,20 @@ impl Catalog for SqliteCatalog {
             .await
     }
 
+    async fn other_storage_at(&self, host: &str, address: &str) -> Result<Option<String>, DbError> {
+        let (host, address, own) = (host.to_owned(), address.to_owned(), self.storage.clone());
+        self.db
+            .read(move |connection| {
+                connection
+                    .prepare_cached(
+                        "SELECT id FROM t_storage WHERE host = ? AND address = ? AND id <> ? LIMIT 1",
+                    )?
+                    .query_row([host, address, own], |row| row.get(0))
+                    .optional()
+            })
+            .await
+    }
+
     async fn register(&self, row: StorageRow) -> Result<(), DbError> {
         self.db
             .write(move |tx| {

@@ -137,7 +137,7 @@ fn preallocate(file: &File, size: u64) -> io::Result<()> {
     if size < PREALLOCATE_FROM {
         return Ok(());
     }
-    match fallocate(file, FallocateFlags::empty(), 0, size) {
+    match rustix::io::retry_on_intr(|| fallocate(file, FallocateFlags::empty(), 0, size)) {
         // Not every file system can; the writes will do.
         Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
         Err(error) => Err(error.into()),

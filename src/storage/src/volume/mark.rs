@@ -35,6 +35,10 @@ pub struct Mark {
     pub owner: Owner,
     /// Which of the storage's paths it is: catalog rows name it by this number.
     pub path: u32,
+    /// The id servers' key for it: the path as the config had it at first. Kept, so that another way to write the
+    /// path does not begin to count anew.
+    #[serde(default)]
+    pub id_key: String,
 }
 
 /// The mark's file, held locked as long as this process uses the store path.

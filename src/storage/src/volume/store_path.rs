@@ -44,20 +44,22 @@ impl Prepared {
     ) -> Result<StorePath, VolumeError> {
         let root = self.folder.resolved.clone();
         let unusable = |error: io::Error| unusable(&root, &error);
-        let index = match &self.mark {
-            Some(mark) => mark.path,
+        let mark = match self.mark.take() {
+            Some(mark) => mark,
             None => {
-                let mark = Mark { owner: owner.clone(), path: free_index };
+                let id_key = self.folder.written.clone();
+                let mark = Mark { owner: owner.clone(), path: free_index, id_key };
                 self.file.write(&root, &mark).map_err(unusable)?;
                 tracing::info!(path = %root.display(), index = free_index, "a new store path");
-                free_index
+                mark
             }
         };
         let folders =
             OpenOptions::new().append(true).create(true).open(root.join(FOLDERS_FILE)).map_err(unusable)?;
         sync_folder(&root).map_err(unusable)?;
         let path = StorePath {
-            index,
+            index: mark.path,
+            id_key: if mark.id_key.is_empty() { self.folder.written.clone() } else { mark.id_key },
             written: self.folder.written,
             root: root.clone(),
             reserved_space,
@@ -76,6 +78,7 @@ impl Prepared {
 #[derive(Debug)]
 pub struct StorePath {
     index: u32,
+    id_key: String,
     written: String,
     root: PathBuf,
     reserved_space: u64,
@@ -115,7 +118,12 @@ impl StorePath {
         self.index
     }
 
-    /// As written in the config: the key for the id server, and the beginning of its rows' `file_path`.
+    /// The id servers' key for it: the path as it was first written.
+    pub fn id_key(&self) -> &str {
+        &self.id_key
+    }
+
+    /// As written in the config: the beginning of its rows' `file_path`.
     pub fn written(&self) -> &str {
         &self.written
     }
@@ -171,11 +179,16 @@ impl StorePath {
         if !self.mark.is_in(&self.root)? {
             return Err(io::Error::other("its mark is gone: another folder is in its place"));
         }
+        // What is promised while the system is being asked may or may not be in its answer: it counts as missing.
+        let (reserved, taken) = {
+            let room = self.room();
+            (room.reserved, room.taken)
+        };
         let stat = rustix::fs::statvfs(&self.root)?;
         self.total.store(stat.f_blocks.saturating_mul(stat.f_frsize), Ordering::Relaxed);
         let mut room = self.room();
         room.free = stat.f_bavail.saturating_mul(stat.f_frsize);
-        room.taken = room.reserved;
+        room.taken = reserved + room.taken.saturating_sub(taken);
         Ok(())
     }
 

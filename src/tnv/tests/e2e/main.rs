@@ -8,6 +8,7 @@ mod harness;
 
 mod client_cli;
 mod cluster;
+mod full_disk;
 mod gateway;
 mod kill;
 mod memory;

@@ -10,6 +10,7 @@ pub(crate) const BEAT: u8 = 11;
 pub(crate) const SADDRS: u8 = 12;
 pub(crate) const GROUPS: u8 = 13;
 pub(crate) const REPORT: u8 = 14;
+pub(crate) const LOCATE: u8 = 16;
 pub(crate) const STATE: u8 = 15;
 pub(crate) const ID_GET: u8 = 40;
 pub(crate) const ID_LEASE: u8 = 41;

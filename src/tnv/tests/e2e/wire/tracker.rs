@@ -1,8 +1,8 @@
-//! Commands 10 to 15.
+//! Commands 10 to 16.
 
 use std::collections::BTreeSet;
 
-use crate::harness::frames::{self, BEAT, JOIN, REPORT, SADDRS, STATE, Wire, beat, field, join, key};
+use crate::harness::frames::{self, BEAT, JOIN, LOCATE, REPORT, SADDRS, STATE, Wire, beat, field, join, key};
 use crate::harness::lab::{APP, Lab, Role, Server, USER, wait_status};
 
 fn tracker(lab: &Lab) -> Server {
@@ -191,6 +191,20 @@ fn odd_users_get_a_group_like_anyone_and_keep_it() {
     }
     let groups: BTreeSet<String> = (0..64).map(|n| saddrs(&server.address, &format!("user{n}")).0).collect();
     assert!(groups.len() > 1, "users are spread over the groups: {groups:?}");
+}
+
+#[test]
+fn locate_answers_like_saddrs_and_leaves_no_route_behind() {
+    let lab = Lab::new();
+    let server = tracker(&lab);
+    let _storage = fake_storage(&server.address, "group001", "host-a", 23001);
+    let mut wire = Wire::connect(&server.address);
+    for _ in 0..2 {
+        assert_eq!(wire.call(LOCATE, &key(APP, "nobody", "f")).refused(), 404);
+    }
+    assert_eq!(wire.call(LOCATE, &key("other", "nobody", "f")).refused(), 403);
+    let assigned = saddrs(&server.address, USER);
+    assert_eq!(frames::addresses(&wire.call(LOCATE, &key(APP, USER, "f")).ok()), assigned);
 }
 
 #[test]
