@@ -50,7 +50,7 @@ impl TrackerClient {
     /// asked SADDRS.
     ///
     /// # Errors
-    /// As [`TrackerClient::saddrs`], and refused with 404 for a user who has no group.
+    /// As [`TrackerClient::saddrs`].
     pub async fn locate(&self, app: &AppId, user: &UserId) -> Result<StorageAddresses, ClientError> {
         let request = Saddrs { app: app.clone(), user: user.clone(), file: None };
         match self.pools.call(Server::Tracker, &self.address, &request.to_locate_frame(), SMALL_REPLY).await {

@@ -29,8 +29,9 @@ const MAX_NAME: usize = 64;
 enum Unrouted {
     /// It gets one, for ever: it is about to upload.
     Assign,
-    /// It gets none: whoever merely looks for a file must not leave a row behind.
-    Refuse,
+    /// It gets none: whoever merely looks for a file must not leave a row behind. Some group answers instead, which
+    /// has no file of the user, or one that came past the trackers.
+    Guess,
 }
 
 /// What the tracker knows, behind its commands.
@@ -143,10 +144,7 @@ impl TrackerService {
         }
         let group = match self.routes.group_of(app, user).await? {
             Some(group) => group,
-            None if unrouted == Unrouted::Refuse => {
-                let text = format!("the user {user} of {app} has no files: no group serves it yet");
-                return Err(Failure::new(ErrorCode::NOT_FOUND, text));
-            }
+            None if unrouted == Unrouted::Guess => return self.choose_group(),
             None => {
                 let group = self.choose_group()?;
                 let group = self.routes.assign(app, user, &group).await?;
@@ -228,7 +226,7 @@ impl Service for TrackerService {
             Command::Beat => self.beat(&Beat::decode(&body)?, ip, session),
             Command::Report => self.report(Report::decode(&body)?, ip),
             Command::Saddrs => self.addresses(&Saddrs::decode(&body)?, Unrouted::Assign).await,
-            Command::Locate => self.addresses(&Saddrs::decode(&body)?, Unrouted::Refuse).await,
+            Command::Locate => self.addresses(&Saddrs::decode(&body)?, Unrouted::Guess).await,
             Command::Groups => Ok(self.groups_text()),
             Command::State => self.state(),
             other => Err(Failure::bad_request(format!("{} is not for a tracker", other.name())).into()),
