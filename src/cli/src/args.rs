@@ -9,7 +9,7 @@ use tnv_proto::{AppId, FileId, FileKey, UserId};
 
 use crate::argv;
 use crate::error::Error;
-use crate::{delete, download, filesize, groups, upload};
+use crate::{cat, delete, download, filesize, groups, ls, shell, stat, upload};
 
 /// The environment variable with the trackers, for those who give none on the command line.
 pub(crate) const TRACKERS_VARIABLE: &str = "TNV_TRACKERS";
@@ -21,6 +21,7 @@ behind --trackers, or in the environment variable TNV_TRACKERS, and are tried in
 Examples:
   client 127.0.0.1:21000 groups
   client 127.0.0.1:21000 upload tnvideo tnv001 003.mp4
+  client 127.0.0.1:21000 ls tnvideo tnv001
   client 10.0.0.1:21000,10.0.0.2:21000 download tnvideo tnv001 FILE
   client upload --help
 
@@ -36,7 +37,7 @@ Exit codes:
   130  stopped by Ctrl-C (128 + n: by signal n)
   141  the reader of standard output has gone";
 
-/// Store, fetch, look at and delete files of a tnv cluster.
+/// Store, fetch, list and delete files of a tnv cluster.
 #[derive(Debug, clap::Parser)]
 #[command(
     name = "client",
@@ -60,10 +61,15 @@ pub(crate) struct Cli {
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Groups(groups::Groups),
-    Upload(upload::Upload),
-    Filesize(filesize::Filesize),
+    Upload(Box<upload::Upload>),
     Download(download::Download),
+    Cat(cat::Cat),
+    Ls(ls::Ls),
+    Stat(stat::Stat),
+    Filesize(filesize::Filesize),
     Delete(delete::Delete),
+    Completions(shell::Completions),
+    Man(shell::ManPage),
 }
 
 /// Options that every command takes, in front of it or behind.
@@ -210,6 +216,13 @@ mod tests {
             "client 127.0.0.1:21000 download tnvideo tnv001 f 10 20 -o -",
             "client 127.0.0.1:21000 download tnvideo tnv001 f -o x --force",
             "client 127.0.0.1:21000 delete tnvideo tnv001 f",
+            "client 127.0.0.1:21000 download tnvideo tnv001 f g h -o folder --jobs 3",
+            "client 127.0.0.1:21000 cat tnvideo tnv001 f 10 20",
+            "client 127.0.0.1:21000 ls",
+            "client 127.0.0.1:21000 ls tnvideo tnv001 --prefix a/ --order name --limit 10 --long",
+            "client 127.0.0.1:21000 stat tnvideo tnv001 f",
+            "client 127.0.0.1:21000 upload tnvideo tnv001 -r films --jobs 4 --part-size 8M --no-resume",
+            "client 127.0.0.1:21000 upload tnvideo tnv001 a --name film --type video/mp4",
             "client groups --trackers 127.0.0.1:21000 --timeout 2.5 --connect-timeout 1 -q",
         ] {
             let cli = parse_line(line).unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -224,9 +237,14 @@ mod tests {
             ("client a:1", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
             ("client a:1 grups", ErrorKind::InvalidSubcommand),
             ("client a:1 groups more", ErrorKind::UnknownArgument),
-            ("client a:1 download app user file 10", ErrorKind::MissingRequiredArgument),
+            ("client a:1 cat app user file 10", ErrorKind::MissingRequiredArgument),
             ("client a:1 download app user file 10 -5", ErrorKind::UnknownArgument),
-            ("client a:1 download app user file 10 9223372036854775808", ErrorKind::ValueValidation),
+            ("client a:1 cat app user file 10 9223372036854775808", ErrorKind::ValueValidation),
+            ("client a:1 ls app", ErrorKind::MissingRequiredArgument),
+            ("client a:1 ls app user --limit 0", ErrorKind::ValueValidation),
+            ("client a:1 ls app user --order size", ErrorKind::InvalidValue),
+            ("client a:1 upload app user a --jobs 0", ErrorKind::ValueValidation),
+            ("client a:1 upload app user a --part-size 1", ErrorKind::ValueValidation),
             ("client a:1 filesize no-app user file", ErrorKind::ValueValidation),
             ("client a:1 filesize app user", ErrorKind::MissingRequiredArgument),
             ("client a:1 upload app user", ErrorKind::MissingRequiredArgument),
@@ -294,7 +312,7 @@ mod tests {
     proptest! {
         #[test]
         fn parsing_never_panics(words in prop::collection::vec(
-            "groups|upload|filesize|download|delete|help|-o|-|--|--id|--json|--trackers|--timeout|a:1|app|0|-1|\\PC{0,6}",
+            "groups|upload|filesize|download|delete|ls|cat|stat|man|completions|bash|-r|help|-o|-|--|--id|--json|--trackers|--timeout|a:1|app|0|-1|\\PC{0,6}",
             0..9,
         )) {
             let words: Vec<OsString> = std::iter::once("client".into()).chain(words.into_iter().map(OsString::from)).collect();

@@ -62,6 +62,15 @@ impl Console {
         if self.style.json { self.result("", json) } else { Ok(()) }
     }
 
+    /// Prints a text as it is.
+    ///
+    /// # Errors
+    /// As [`Console::result`].
+    pub(crate) fn print(&mut self, text: &[u8]) -> Result<(), Error> {
+        let written = self.out.write_all(text).and_then(|()| self.out.flush());
+        written.map_err(|error| Error::output(&error, "standard output"))
+    }
+
     /// Tells people how it went; says nothing with `--json` or `--quiet`. Nothing depends on whether it is read.
     pub(crate) fn remark(&mut self, text: &str) {
         if !self.style.json && !self.style.quiet {
@@ -108,6 +117,11 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     out.into()
 }
 
+/// The same for what must stay on one line, and in one column of a line.
+pub(crate) fn one_line(text: &str) -> String {
+    printable(text).replace('\n', "\\n").replace('\t', "\\t")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,5 +131,6 @@ mod tests {
         assert_eq!(printable("plain ✓\n\tline"), "plain ✓\n\tline");
         assert_eq!(printable("\u{1b}[2Jgone"), "\\u{1b}[2Jgone");
         assert_eq!(printable("a\u{9b}b\r"), "a\\u{9b}b\\u{d}");
+        assert_eq!(one_line("a\tb\nc\u{1b}"), "a\\tb\\nc\\u{1b}");
     }
 }

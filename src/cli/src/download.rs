@@ -1,200 +1,264 @@
-//! `download`: fetches a file, or a part of one.
+//! `download`: fetches files, or a part of one.
 
-use std::io::Write;
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use serde_json::json;
-use tnv_client::Client;
-use tnv_proto::{Attributes, FileKey};
+use tnv_proto::{AppId, FileId, FileKey, UserId};
 
-use crate::args::FileArgs;
+use crate::cat;
 use crate::console::Console;
-use crate::error::{Error, reason};
+use crate::error::Error;
+use crate::fetch::{Fetch, Part};
+use crate::jobs::{Tally, run_all};
 use crate::name::safe_name;
-use crate::session::Pace;
-use crate::sink::{Sink, Written};
+use crate::progress::Progress;
+use crate::session::Context;
 use crate::target::Target;
 
-/// Fetch a file, or a part of one
+/// Fetch files, or a part of one
 #[derive(Debug, clap::Args)]
 #[command(
-    override_usage = "client TRACKERS download [OPTIONS] APP USER FILE [OFFSET SIZE]",
+    override_usage = "client TRACKERS download [OPTIONS] APP USER FILE [OFFSET SIZE]\n       \
+                      client TRACKERS download [OPTIONS] APP USER FILE...",
     after_help = "\
-Without -o the file is called what the server calls it, else by its file id; characters that are unsafe \
-in file names become _. It is written beside its final place, checked (its length, and its BLAKE3 where the \
-whole file is fetched and the server knows it), synced and renamed: what stands under that name is whole. \
-What fails or is interrupted leaves nothing.
+Without -o a file is called what the server calls it, else by its file id; characters that are unsafe in \
+file names become _. It is written beside its final place, checked (its length, and its BLAKE3 where the \
+whole file is fetched and the server knows it), synced and renamed: what stands under that name is whole.
+
+A whole file of 1 MiB and more is written to NAME.part. If the connection is lost the client tries again; if \
+it ends before it is done, NAME.part stays and the same command goes on with it, unless the file has changed \
+meanwhile. Whatever else fails or is interrupted leaves nothing.
 
 With -o - the bytes go to standard output as they come; if the check fails at the end, the exit code is 6. \
-A reader that goes away (`| head -c 100`) ends the command quietly with exit code 141.
+A reader that goes away (`| head -c 100`) ends the command quietly with exit code 141. See also `cat`.
+
+Two integers behind exactly one file id are an offset and a size in bytes; size 0 means to the end.
 
 Examples, where $id is what upload printed:
   client 127.0.0.1:21000 download tnvideo tnv001 $id
   client 127.0.0.1:21000 download tnvideo tnv001 $id -o 003.mp4 --force
   client 127.0.0.1:21000 download tnvideo tnv001 $id 1048576 4096 -o part
+  client 127.0.0.1:21000 download tnvideo tnv001 $id $id2 $id3 -o ~/films --jobs 3
   client 127.0.0.1:21000 download tnvideo tnv001 $id -o - | ffplay -"
 )]
 pub(crate) struct Download {
-    #[command(flatten)]
-    file: FileArgs,
-    /// The first byte wanted, from 0
-    #[arg(requires = "size", value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64))]
-    offset: Option<u64>,
-    /// How many bytes; 0 = to the end
-    #[arg(value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64))]
-    size: Option<u64>,
+    /// The application, such as tnvideo
+    app: AppId,
+    /// The user who owns the files, such as tnv001
+    user: UserId,
+    /// File ids that upload printed; behind exactly one, an offset and a size
+    #[arg(required = true, value_name = "FILE")]
+    words: Vec<String>,
     /// Where to: a file, a folder, or - for standard output
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::AnyPath)]
     output: Option<PathBuf>,
-    /// Replace an existing file
+    /// Replace existing files
     #[arg(long, short)]
     force: bool,
+    /// How many files are fetched at once, 1 to 64
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
+    jobs: u8,
+    /// How many failures in a row are put up with while a whole file is fetched
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    retries: u32,
+    /// Do not go on with an earlier download, and leave nothing for a later one to go on with
+    #[arg(long)]
+    no_resume: bool,
 }
 
-/// What is fetched, and what is known about it beforehand.
-struct Part {
-    key: FileKey,
-    attributes: Attributes,
+/// What one of the files is to be.
+struct Wanted {
+    file: FileId,
     offset: u64,
-    /// How many bytes, as it is asked for: 0 = to the end.
+    /// How many bytes; 0 = to the end.
     size: u64,
 }
 
-pub(crate) async fn run(download: Download, client: &Client, console: &mut Console) -> Result<(), Error> {
-    let key = download.file.key();
+pub(crate) async fn run(download: Download, context: &Context, console: &mut Console) -> Result<(), Error> {
+    let wanted = wanted(&download.words)?;
     let to_output = download.output.as_deref().is_some_and(|path| path == Path::new("-"));
-    if to_output && console.is_json() {
-        return Err(Error::usage("--json and -o - both want standard output"));
+    match &wanted[..] {
+        _ if to_output && console.is_json() => {
+            return Err(Error::usage("--json and -o - both want standard output"));
+        }
+        [one] if to_output => {
+            let key = download.key(one);
+            return cat::stream(&key, one.offset, one.size, context, console).await;
+        }
+        [_] => {}
+        _ if to_output => return Err(Error::usage("only one file at a time goes to standard output")),
+        _ => download.check_folder()?,
     }
-    // A name that is known already is checked before anybody is asked.
-    let named = match &download.output {
-        Some(path) if !to_output && !path.is_dir() => Some(Target::new(path, download.force)?),
-        _ => None,
+    let (count, one_file) = (wanted.len(), wanted.len() == 1);
+    // The sizes add up as the files become known.
+    let title = if one_file { wanted[0].file.to_string() } else { format!("{count} files") };
+    let progress = console.progress(&title, 0);
+    let names = RefCell::new(HashSet::new());
+    let mut tally = Tally::of(count);
+    let console = RefCell::new(console);
+    let job = async |one: Wanted| {
+        let fetched = download.fetch(&one, context, &names, one_file, &progress).await;
+        let about = |error: Error| error.about(&one.file);
+        let fetched = fetched.map_err(about)?;
+        let (text, json) = (fetched.remark(), fetched.json(&one.file));
+        progress.aside(|| {
+            let mut console = console.borrow_mut();
+            console.remark(&text);
+            console.json_result(&json).map_err(about)
+        })
     };
-    let about = |error: Error| error.about(&key.file);
-    let attributes = client.stat(&key).await.map_err(|error| about(error.into()))?;
-    let target = match named {
-        None if !to_output => Some(Target::new(&default_path(&download, &key, &attributes), download.force)?),
-        named => named,
-    };
-    let part = Part {
-        attributes,
-        offset: download.offset.unwrap_or(0),
-        size: download.size.unwrap_or(0),
-        key: key.clone(),
-    };
-    match target {
-        Some(target) => into_file(&part, &target, client, console).await.map_err(about),
-        None => into_output(&part, client, console).await.map_err(about),
-    }
-}
-
-/// The name that the server or else the file id gives, in the folder of `-o` or else the current one.
-fn default_path(download: &Download, key: &FileKey, attributes: &Attributes) -> PathBuf {
-    let name = safe_name(if attributes.name.is_empty() { key.file.as_str() } else { &attributes.name });
-    match &download.output {
-        Some(folder) => folder.join(name),
-        None => name.into(),
-    }
-}
-
-async fn into_file(
-    part: &Part,
-    target: &Target,
-    client: &Client,
-    console: &mut Console,
-) -> Result<(), Error> {
-    let start = Instant::now();
-    let (file, temp) = target.create_temp()?;
-    let sink = Sink::start(file, |file| file.sync_all());
-    let path = target.path().display();
-    let written = transfer(part, sink, client, console, |error| {
-        Error::local(format!("cannot write {path}: {}", reason(&error)))
+    run_all(wanted, download.jobs.into(), job, |outcome: Result<(), Error>| {
+        if let Err(error) = outcome {
+            progress.aside(|| tally.failed(error, &mut console.borrow_mut()));
+        }
     })
-    .await?;
-    // From here on without a pause, so that an interruption finds either the temporary file or the final one.
-    target.publish(temp)?;
-    target.sync_folder().await;
-
-    let pace = Pace::since(start, written.size);
-    console.remark(&format!("{path}: {pace}, {}", part.assurance()));
-    console.json_result(&json!({
-        "id": part.key.file.as_str(),
-        "path": path.to_string(),
-        "offset": part.offset,
-        "size": written.size,
-        "blake3": written.blake3.to_string(),
-        "verified": part.has_checksum(),
-        "seconds": pace.seconds(),
-    }))
-}
-
-async fn into_output(part: &Part, client: &Client, console: &mut Console) -> Result<(), Error> {
-    let start = Instant::now();
-    let sink = Sink::start(console.take_output(), |out| out.flush());
-    let written =
-        transfer(part, sink, client, console, |error| Error::output(&error, "standard output")).await?;
-    console.remark(&format!("{}: {}, {}", part.key, Pace::since(start, written.size), part.assurance()));
-    Ok(())
-}
-
-/// Moves the bytes into `sink` and checks them. `describe` words a failed write.
-async fn transfer(
-    part: &Part,
-    mut sink: Sink,
-    client: &Client,
-    console: &Console,
-    describe: impl Fn(std::io::Error) -> Error,
-) -> Result<Written, Error> {
-    let mut download = client.download(&part.key, part.offset, part.size, part.attributes.blake3).await?;
-    part.check_length(download.size())?;
-    let progress = console.progress(part.key.file.as_str(), download.size());
-    while let Some(chunk) = download.chunk().await? {
-        let len = chunk.len() as u64;
-        sink.write(chunk).await.map_err(&describe)?;
-        progress.add(len);
-    }
-    let written = sink.finish().await.map_err(&describe)?;
+    .await;
     progress.clear();
-    part.check(&written)?;
-    Ok(written)
+    tally.into_result("downloads")
 }
 
-impl Part {
-    /// How many bytes it must have.
-    fn length(&self) -> u64 {
-        match self.size {
-            0 => self.attributes.size.saturating_sub(self.offset),
-            size => size,
+/// Reads the words behind APP and USER: one file id with an offset and a size, or file ids alone.
+fn wanted(words: &[String]) -> Result<Vec<Wanted>, Error> {
+    let is_integer = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    match words {
+        [file, offset, size] if is_integer(offset) && is_integer(size) => Ok(vec![Wanted {
+            file: FileId::new(file)?,
+            offset: integer(offset, "offset")?,
+            size: integer(size, "size")?,
+        }]),
+        // No file id that this client makes is as short as that.
+        [_, offset] if is_integer(offset) && offset.len() < 20 => {
+            Err(Error::usage("an offset goes with a size, and both behind exactly one file id"))
+        }
+        files => {
+            files.iter().map(|file| Ok(Wanted { file: FileId::new(file)?, offset: 0, size: 0 })).collect()
+        }
+    }
+}
+
+fn integer(digits: &str, what: &str) -> Result<u64, Error> {
+    match digits.parse::<i64>() {
+        Ok(number) => Ok(number.unsigned_abs()),
+        Err(_) => {
+            Err(Error::usage(format!("the {what} {digits} is too large, at most {} is possible", i64::MAX)))
+        }
+    }
+}
+
+impl Download {
+    fn key(&self, wanted: &Wanted) -> FileKey {
+        FileKey { app: self.app.clone(), user: self.user.clone(), file: wanted.file.clone() }
+    }
+
+    /// Several files need a folder.
+    fn check_folder(&self) -> Result<(), Error> {
+        match &self.output {
+            Some(folder) if !folder.is_dir() => {
+                Err(Error::local(format!("there is no folder {} for several files", folder.display())))
+            }
+            _ => Ok(()),
         }
     }
 
-    /// Whether it is a whole file whose checksum is known.
-    fn has_checksum(&self) -> bool {
-        self.offset == 0 && self.length() == self.attributes.size && self.attributes.blake3.is_known()
+    async fn fetch(
+        &self,
+        wanted: &Wanted,
+        context: &Context,
+        names: &RefCell<HashSet<PathBuf>>,
+        one_file: bool,
+        progress: &Progress,
+    ) -> Result<Fetch, Error> {
+        // A name that is known already is checked before anybody is asked.
+        let named = match &self.output {
+            Some(path) if one_file && !path.is_dir() => Some(Target::new(path, self.force)?),
+            _ => None,
+        };
+        let key = self.key(wanted);
+        let attributes = context.client.stat(&key).await?;
+        let target = match named {
+            Some(target) => target,
+            None => Target::new(&self.default_path(&key, &attributes.name, names), self.force)?,
+        };
+        let part = Part { key, attributes, offset: wanted.offset, size: wanted.size };
+        let retries = if self.no_resume { None } else { Some(self.retries) };
+        progress.expect_more(part.length());
+        part.fetch_to(target, context, retries, &progress.share()).await
     }
 
-    fn assurance(&self) -> &'static str {
-        if self.has_checksum() { "checksum verified" } else { "length verified" }
+    /// The name that the server or else the file id gives, in the folder of `-o` or else the current one. Two files
+    /// of one name are told apart by their ids.
+    fn default_path(&self, key: &FileKey, name: &str, names: &RefCell<HashSet<PathBuf>>) -> PathBuf {
+        let id = key.file.as_str();
+        let path = |name: &str| match &self.output {
+            Some(folder) => folder.join(safe_name(name)),
+            None => safe_name(name).into(),
+        };
+        let own = path(if name.is_empty() { id } else { name });
+        let mut names = names.borrow_mut();
+        let path = if names.contains(&own) { path(&format!("{id}-{name}")) } else { own };
+        names.insert(path.clone());
+        path
+    }
+}
+
+impl Fetch {
+    fn remark(&self) -> String {
+        let already = match self.resumed_at {
+            0 => String::new(),
+            at => format!("; {} were there already", indicatif::HumanBytes(at)),
+        };
+        let verified = if self.verified { "checksum verified" } else { "length verified" };
+        format!("{}: {}, {verified}{already}", self.path.display(), self.pace)
     }
 
-    fn check_length(&self, size: u64) -> Result<(), Error> {
-        let expected = self.length();
-        if size == expected {
-            return Ok(());
+    fn json(&self, file: &FileId) -> serde_json::Value {
+        json!({
+            "id": file.as_str(),
+            "path": self.path.display().to_string(),
+            "offset": self.offset,
+            "size": self.written.size,
+            "blake3": self.written.blake3.to_string(),
+            "verified": self.verified,
+            "resumed_at": self.resumed_at,
+            "seconds": self.pace.seconds(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::error::Kind;
+
+    fn read(line: &str) -> Result<Vec<(String, u64, u64)>, Error> {
+        let words: Vec<String> = line.split(' ').map(String::from).collect();
+        let wanted = wanted(&words)?;
+        Ok(wanted.into_iter().map(|one| (one.file.to_string(), one.offset, one.size)).collect())
+    }
+
+    #[test]
+    fn two_integers_behind_one_id_are_offset_and_size() {
+        assert_eq!(read("f 10 020").unwrap(), [("f".into(), 10, 20)]);
+        assert_eq!(read("1 2 3").unwrap(), [("1".into(), 2, 3)]);
+        assert_eq!(read("f g").unwrap().len(), 2);
+        assert_eq!(read("f g 5").unwrap().len(), 3);
+        assert_eq!(read("f 664041807000000386043000000025000197").unwrap().len(), 2);
+        for wrong in ["f 10", "f 9223372036854775808 0", "f 0 99999999999999999999"] {
+            assert_eq!(read(wrong).unwrap_err().kind, Kind::Usage, "{wrong}");
         }
-        Err(Error::damaged(format!("{}: the storage gives {size} bytes, it should be {expected}", self.key)))
+        assert_eq!(read(&"x".repeat(200)).unwrap_err().kind, Kind::Usage);
     }
 
-    fn check(&self, written: &Written) -> Result<(), Error> {
-        self.check_length(written.size)?;
-        if self.has_checksum() && written.blake3 != self.attributes.blake3 {
-            return Err(Error::damaged(format!(
-                "{}: the bytes are damaged: their BLAKE3 is {}, it should be {}",
-                self.key, written.blake3, self.attributes.blake3
-            )));
+    proptest! {
+        #[test]
+        fn any_words_are_read_or_refused(words in prop::collection::vec("\\PC{0,6}|[0-9]{1,22}", 1..6)) {
+            if let Ok(wanted) = wanted(&words) {
+                prop_assert!(wanted.len() == words.len() || (wanted.len() == 1 && words.len() == 3));
+            }
         }
-        Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! The `client` command line: upload, download, look at and delete files of a cluster.
+//! The `client` command line: upload, download, list and delete files of a cluster.
 //!
 //! Results go to standard output and nothing else does; remarks, progress and errors go to standard error; the exit
 //! code tells what kind of failure it was. One subcommand, one file.
@@ -10,16 +10,33 @@ mod args;
 mod argv;
 mod session;
 
+mod cat;
 mod delete;
 mod download;
 mod filesize;
 mod groups;
+mod ls;
+mod shell;
+mod stat;
 mod upload;
 
-mod name;
+mod fingerprint;
+mod labels;
 mod piece;
+mod selection;
+mod send;
+mod size;
+mod unfinished;
+
+mod fetch;
+mod name;
+mod partial;
 mod sink;
 mod target;
+
+mod jobs;
+mod retry;
+mod state;
 
 mod console;
 mod error;
@@ -32,9 +49,10 @@ mod tests;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use crate::args::Cli;
+use crate::args::{Cli, Command};
 use crate::console::Console;
 use crate::error::Error;
+use crate::state::StateFolder;
 
 /// Runs the command line `args`, whose first word is the program's name, and returns the exit code that
 /// `client --help` documents. It starts its own runtime, so it must not be called from within one.
@@ -45,6 +63,18 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         Err(refusal) => return refuse(&refusal, wants_json),
     };
     let mut console = Console::standard(cli.global.json, cli.global.quiet);
+    let printed = match &cli.command {
+        Command::Completions(wanted) => Some(Ok(shell::completions(wanted))),
+        Command::Man(_) => Some(shell::man_page()),
+        _ => None,
+    };
+    if let Some(text) = printed {
+        let text = text.map_err(|error| Error::local(error.to_string()));
+        return ExitCode::from(match text.and_then(|text| console.print(&text)) {
+            Ok(()) => 0,
+            Err(error) => fail(&error, &mut console),
+        });
+    }
     ExitCode::from(match cli.trackers(std::env::var_os(args::TRACKERS_VARIABLE)) {
         Ok(trackers) => run_on_runtime(cli, trackers, &mut console),
         Err(error) => fail(&error, &mut console),
@@ -56,7 +86,8 @@ fn run_on_runtime(cli: Cli, trackers: Vec<String>, console: &mut Console) -> u8 
         Ok(runtime) => runtime,
         Err(error) => return fail(&Error::local(format!("cannot start: {error}")), console),
     };
-    let code = runtime.block_on(session::execute(cli, trackers, console, signal::stopped()));
+    let code =
+        runtime.block_on(session::execute(cli, trackers, StateFolder::of_user(), console, signal::stopped()));
     // Nothing is left behind by now; a thread that still writes into a pipe nobody reads must not keep us here.
     runtime.shutdown_background();
     code

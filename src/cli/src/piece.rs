@@ -69,6 +69,9 @@ impl Piece {
         let metadata = fs::metadata(&self.path).map_err(cannot_read)?;
         if !metadata.is_file() {
             let kind = describe(metadata.file_type());
+            if metadata.is_dir() {
+                return Err(Error::local(format!("{path} is {kind}; -r uploads the files in it")));
+            }
             return Err(Error::local(format!("{path} is {kind}; only regular files can be uploaded")));
         }
         File::open(&self.path).map_err(cannot_read)?;

@@ -10,20 +10,32 @@ use tnv_proto::ErrorCode;
 use crate::args::{Cli, Command};
 use crate::console::Console;
 use crate::error::{Error, Kind};
-use crate::{delete, download, filesize, groups, upload};
+use crate::state::StateFolder;
+use crate::{cat, delete, download, filesize, groups, ls, stat, upload};
+
+/// What every command works with.
+pub(crate) struct Context {
+    pub(crate) client: Client,
+    /// The trackers' addresses.
+    pub(crate) trackers: Vec<String>,
+    /// Where it is remembered what can go on later.
+    pub(crate) state: StateFolder,
+}
 
 /// Executes `cli` against these trackers and returns the exit code. `stopped` resolves to the number of a signal
-/// that ends it early; whatever is unfinished then is undone.
+/// that ends it early; whatever is unfinished then is undone, or kept to go on with.
 pub(crate) async fn execute(
     cli: Cli,
     trackers: Vec<String>,
+    state: StateFolder,
     console: &mut Console,
     stopped: impl Future<Output = u8>,
 ) -> u8 {
-    let client = Client::new(trackers, cli.global.options());
+    let client = Client::new(trackers.clone(), cli.global.options());
+    let context = Context { client, trackers, state };
     let outcome = tokio::select! {
         biased;
-        outcome = dispatch(cli.command, &client, console) => outcome,
+        outcome = dispatch(cli.command, &context, console) => outcome,
         signal = stopped => Err(Error::new(Kind::Signal(signal), "stopped before it was done")),
     };
     match outcome {
@@ -35,13 +47,18 @@ pub(crate) async fn execute(
     }
 }
 
-async fn dispatch(command: Command, client: &Client, console: &mut Console) -> Result<(), Error> {
+async fn dispatch(command: Command, context: &Context, console: &mut Console) -> Result<(), Error> {
     match command {
-        Command::Groups(groups) => groups::run(groups, client, console).await,
-        Command::Upload(upload) => upload::run(upload, client, console).await,
-        Command::Filesize(filesize) => filesize::run(filesize, client, console).await,
-        Command::Download(download) => download::run(download, client, console).await,
-        Command::Delete(delete) => delete::run(delete, client, console).await,
+        Command::Groups(groups) => groups::run(groups, &context.client, console).await,
+        Command::Ls(ls) => ls::run(ls, context, console).await,
+        Command::Stat(stat) => stat::run(stat, context, console).await,
+        Command::Upload(upload) => upload::run(*upload, context, console).await,
+        Command::Filesize(filesize) => filesize::run(filesize, &context.client, console).await,
+        Command::Download(download) => download::run(download, context, console).await,
+        Command::Cat(cat) => cat::run(cat, context, console).await,
+        Command::Delete(delete) => delete::run(delete, &context.client, console).await,
+        // These ask no server: they are answered before a tracker is needed.
+        Command::Completions(_) | Command::Man(_) => Ok(()),
     }
 }
 
@@ -50,7 +67,13 @@ impl From<ClientError> for Error {
         let kind = match &error {
             _ if error.is_not_found() => Kind::NotFound,
             // Worth another try, like a server that cannot be reached.
-            _ if matches!(error.code(), Some(ErrorCode::UNAVAILABLE | ErrorCode::BUSY)) => Kind::Unreachable,
+            _ if matches!(
+                error.code(),
+                Some(ErrorCode::UNAVAILABLE | ErrorCode::BUSY | ErrorCode::LOCKED)
+            ) =>
+            {
+                Kind::Unreachable
+            }
             ClientError::Refused { .. } => Kind::Refused,
             ClientError::Unreachable { .. } => Kind::Unreachable,
             ClientError::Protocol { .. } | ClientError::Uncertain { .. } => Kind::Damaged,
@@ -65,6 +88,7 @@ impl From<ClientError> for Error {
 }
 
 /// How much was moved and how long it took, for a remark: `12.30 MiB in 0.4 s (30.75 MiB/s)`.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
     bytes: u64,
     time: Duration,

@@ -17,30 +17,51 @@ pub(crate) struct Sink {
 }
 
 /// What was written.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Written {
     pub(crate) size: u64,
     pub(crate) blake3: Checksum,
+    hasher: blake3::Hasher,
+}
+
+impl Written {
+    /// `size` bytes that this hasher has seen.
+    pub(crate) fn of(size: u64, hasher: blake3::Hasher) -> Written {
+        Written { size, blake3: Checksum(hasher.finalize().into()), hasher }
+    }
+
+    /// What goes on with their checksum.
+    pub(crate) fn into_hasher(self) -> blake3::Hasher {
+        self.hasher
+    }
 }
 
 impl Sink {
     /// Starts writing to `out`; `complete` is called after the last byte.
-    pub(crate) fn start<W, F>(mut out: W, complete: F) -> Sink
+    pub(crate) fn start<W, F>(out: W, complete: F) -> Sink
+    where
+        W: Write + Send + 'static,
+        F: FnOnce(&mut W) -> io::Result<()> + Send + 'static,
+    {
+        Sink::start_behind(Written::of(0, blake3::Hasher::new()), out, complete)
+    }
+
+    /// The same where `before` has been written already.
+    pub(crate) fn start_behind<W, F>(before: Written, mut out: W, complete: F) -> Sink
     where
         W: Write + Send + 'static,
         F: FnOnce(&mut W) -> io::Result<()> + Send + 'static,
     {
         let (chunks, mut queue) = mpsc::channel::<Bytes>(QUEUE);
         let writer = spawn_blocking(move || {
-            let mut hasher = blake3::Hasher::new();
-            let mut size = 0;
+            let Written { mut size, mut hasher, .. } = before;
             while let Some(chunk) = queue.blocking_recv() {
                 out.write_all(&chunk)?;
                 hasher.update(&chunk);
                 size += chunk.len() as u64;
             }
             complete(&mut out)?;
-            Ok(Written { size, blake3: Checksum(hasher.finalize().into()) })
+            Ok(Written::of(size, hasher))
         });
         Sink { chunks, writer }
     }
@@ -85,7 +106,8 @@ mod tests {
         }
         let written = sink.finish().await.unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"one two three");
-        assert_eq!(written, Written { size: 13, blake3: Checksum(blake3::hash(b"one two three").into()) });
+        assert_eq!(written.size, 13);
+        assert_eq!(written.blake3, Checksum(blake3::hash(b"one two three").into()));
     }
 
     #[tokio::test]

@@ -3,7 +3,10 @@
 mod cluster;
 
 mod downloads;
+mod lists;
 mod queries;
+mod resumed;
+mod several;
 mod uploads;
 
 use std::ffi::OsString;
@@ -11,6 +14,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use crate::console::{Console, Style};
+use crate::state::StateFolder;
 use crate::{args, session};
 
 /// What a command left behind.
@@ -73,13 +77,33 @@ async fn client_until<W: Into<OsString>>(
     words: impl IntoIterator<Item = W>,
     stopped: impl Future<Output = u8>,
 ) -> Outcome {
+    client_with(StateFolder::none(), trackers, words, stopped).await
+}
+
+/// The same for a user whose unfinished transfers are remembered there.
+async fn client_with<W: Into<OsString>>(
+    state: StateFolder,
+    trackers: &str,
+    words: impl IntoIterator<Item = W>,
+    stopped: impl Future<Output = u8>,
+) -> Outcome {
     let out = Captured::default();
-    let (code, err) = client_into(Box::new(out.clone()), trackers, words, stopped).await;
+    let (code, err) = execute(state, Box::new(out.clone()), trackers, words, stopped).await;
     Outcome { code, out: out.bytes(), err }
 }
 
 /// The same, with a standard output of its own; returns the exit code and what went to standard error.
 async fn client_into<W: Into<OsString>>(
+    out: Box<dyn Write + Send>,
+    trackers: &str,
+    words: impl IntoIterator<Item = W>,
+    stopped: impl Future<Output = u8>,
+) -> (u8, String) {
+    execute(StateFolder::none(), out, trackers, words, stopped).await
+}
+
+async fn execute<W: Into<OsString>>(
+    state: StateFolder,
     out: Box<dyn Write + Send>,
     trackers: &str,
     words: impl IntoIterator<Item = W>,
@@ -92,7 +116,7 @@ async fn client_into<W: Into<OsString>>(
     let err = Captured::default();
     let style = Style { json: cli.global.json, quiet: cli.global.quiet, terminal: false };
     let mut console = Console::new(out, Box::new(err.clone()), style);
-    let code = session::execute(cli, trackers, &mut console, stopped).await;
+    let code = session::execute(cli, trackers, state, &mut console, stopped).await;
     (code, String::from_utf8(err.bytes()).unwrap())
 }
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use tnv_proto::state::ClusterState;
-use tnv_proto::{AppId, Attributes, Checksum, FileKey, StorageAddresses, UserId};
+use tnv_proto::{AppId, Attributes, Checksum, FileKey, FileList, Labels, List, StorageAddresses, UserId};
 
 use crate::error::Attempts;
 use crate::located::Located;
 use crate::pool::Pools;
-use crate::{ClientError, Download, Options, Source, StorageClient, TrackerClient, Uploaded, upload};
+use crate::{ClientError, Download, Options, Source, StorageClient, Stored, TrackerClient, Uploaded, upload};
 
 /// A cluster, found through its trackers. Cheap to clone: clones share their connections.
 ///
@@ -68,6 +68,57 @@ impl Client {
         upload::upload(&self.clients(&answer), key, source).await
     }
 
+    /// Stores a new file with its name and content type, and has the storage compare its BLAKE3. Which storage gets
+    /// it and what happens without an answer: as with [`Client::upload`]. A storage too old for labels gets the file
+    /// without them.
+    ///
+    /// # Errors
+    /// As [`Client::upload`], and refused with 412 if what arrived has another checksum: nothing is stored then.
+    pub async fn store(
+        &self,
+        key: &FileKey,
+        labels: &Labels,
+        source: Source,
+    ) -> Result<Attributes, ClientError> {
+        Ok(self.store_and_locate(key, labels, source).await?.attributes)
+    }
+
+    /// [`Client::store`], which also tells the storage that took the file.
+    ///
+    /// # Errors
+    /// See [`Client::store`].
+    pub async fn store_and_locate(
+        &self,
+        key: &FileKey,
+        labels: &Labels,
+        source: Source,
+    ) -> Result<Stored, ClientError> {
+        let answer = self.storages(&key.app, &key.user).await?;
+        upload::store(&self.clients(&answer), key, labels, source).await
+    }
+
+    /// A page of a user's files. A user without a group has none.
+    ///
+    /// # Errors
+    /// Refused with 400 for a cursor that is none, and by storages too old for lists.
+    pub async fn list(&self, list: &List) -> Result<FileList, ClientError> {
+        let storages = match self.storages_for(&list.app, &list.user).await {
+            Err(error) if error.is_not_found() => return Ok(FileList::default()),
+            storages => storages?,
+        };
+        let mut attempts = Attempts::default();
+        for storage in storages {
+            match storage.list(list).await {
+                Ok(page) => return Ok(page),
+                Err(error) if error.is_conclusive() && !error.is_unknown_command() => {
+                    return Err(attempts.concluded_by(error));
+                }
+                Err(error) => attempts.push(error),
+            }
+        }
+        Err(attempts.into_error())
+    }
+
     /// A file's length in bytes.
     ///
     /// # Errors
@@ -116,27 +167,34 @@ impl Client {
         Err(attempts.into_error())
     }
 
-    /// The storages that have the user's files, if there are any.
+    /// The storages that have the file, if there are any.
     pub(crate) async fn storages_of(&self, key: &FileKey) -> Result<Vec<StorageClient>, ClientError> {
-        let (app, user) = (&key.app, &key.user);
+        self.storages_for(&key.app, &key.user).await
+    }
+
+    async fn storages_for(&self, app: &AppId, user: &UserId) -> Result<Vec<StorageClient>, ClientError> {
+        Ok(self.clients(&self.locate(app, user).await?))
+    }
+
+    /// The storages that have the user's files, as a tracker tells, or as one told before.
+    pub(crate) async fn locate(&self, app: &AppId, user: &UserId) -> Result<StorageAddresses, ClientError> {
         match self.ask_trackers(|tracker| async move { tracker.locate(app, user).await }).await {
             Ok(answer) => {
-                let clients = self.clients(&answer);
-                self.located.remember(key, answer);
-                Ok(clients)
+                self.located.remember(app, user, answer.clone());
+                Ok(answer)
             }
             // A film that plays goes on although every tracker is away.
-            Err(error @ ClientError::Unreachable { .. }) => match self.located.recall(key) {
-                Some(answer) => Ok(self.clients(&answer)),
-                None => Err(error),
-            },
+            Err(error @ ClientError::Unreachable { .. }) => self.located.recall(app, user).ok_or(error),
             Err(error) => Err(error),
         }
     }
 
-    fn clients(&self, answer: &StorageAddresses) -> Vec<StorageClient> {
-        let client = |address: &String| StorageClient::with_pools(address, self.pools.clone());
-        answer.addresses.iter().map(client).collect()
+    pub(crate) fn clients(&self, answer: &StorageAddresses) -> Vec<StorageClient> {
+        answer.addresses.iter().map(|address| self.storage(address)).collect()
+    }
+
+    pub(crate) fn storage(&self, address: &str) -> StorageClient {
+        StorageClient::with_pools(address, self.pools.clone())
     }
 
     async fn ask_trackers<T, A>(&self, ask: impl Fn(TrackerClient) -> A) -> Result<T, ClientError>

@@ -79,16 +79,17 @@ impl Connection {
 
     /// Sends a frame and reads the reply, whose body may have up to `limit` bytes.
     pub(crate) async fn call(&mut self, frame: &[u8], limit: u64) -> Result<Bytes, ClientError> {
-        let len = self.request(frame).await?;
+        let len = self.request(frame, self.peer.options.reply_timeout).await?;
         self.body(len, limit).await
     }
 
-    /// Sends a frame and reads the reply's header: the length of the body that follows. A refusal is an error.
-    pub(crate) async fn request(&mut self, frame: &[u8]) -> Result<u64, ClientError> {
+    /// Sends a frame and reads the reply's header, whose first byte must come within `patience`: the length of the
+    /// body that follows. A refusal is an error.
+    pub(crate) async fn request(&mut self, frame: &[u8], patience: Duration) -> Result<u64, ClientError> {
         self.begin();
         let (mut read, mut write) = self.stream.split();
         self.peer.write(&mut write, frame).await?;
-        let reply = self.peer.reply(&mut read, Some(self.peer.options.reply_timeout)).await;
+        let reply = self.peer.reply(&mut read, Some(patience)).await;
         if matches!(reply, Ok(0) | Err(ClientError::Refused { .. })) {
             self.finish();
         }

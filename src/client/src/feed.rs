@@ -86,6 +86,11 @@ impl Feed {
         }
     }
 
+    /// Whether it can go back to the first byte once it was read from.
+    pub(crate) fn can_restart(&self) -> bool {
+        !matches!(self.content, Content::Stream { .. })
+    }
+
     /// Goes back to the first byte, if it can.
     pub(crate) fn rewind(&mut self) -> bool {
         match &mut self.content {

@@ -18,17 +18,21 @@
 //! ```
 //!
 //! Connections are pooled per server. Every tracker and every storage of an answer is tried before a request fails;
-//! an upload is never sent again once a server may have taken it.
+//! an upload is never sent again once a server may have taken it. [`Client::begin`] uploads in parts, of which those
+//! that have arrived need never be sent again.
 
 mod cluster;
 mod located;
+mod resumption;
 mod storage;
 mod tracker;
 
 mod id;
 
 mod download;
+mod exchange;
 mod feed;
+mod parts;
 mod source;
 mod upload;
 
@@ -48,10 +52,11 @@ pub use error::{ClientError, Others};
 pub use file_id::new_file_id;
 pub use id::IdClient;
 pub use options::Options;
+pub use parts::Parts;
 pub use source::{Progress, Source};
 pub use storage::StorageClient;
 pub use tracker::{TrackerClient, TrackerSession};
-pub use upload::Uploaded;
+pub use upload::{Stored, Uploaded};
 
 /// How much of a file is in hand at a time, in bytes.
 const PIECE: usize = 256 * 1024;

@@ -73,14 +73,25 @@ impl Pools {
         address: &str,
         frame: &[u8],
     ) -> Result<(Pooled, u64), ClientError> {
+        self.request_within(kind, address, frame, self.options().reply_timeout).await
+    }
+
+    /// The same, with this much time until the first byte of the reply.
+    pub(crate) async fn request_within(
+        &self,
+        kind: Server,
+        address: &str,
+        frame: &[u8],
+        patience: Duration,
+    ) -> Result<(Pooled, u64), ClientError> {
         let mut connection = self.get(kind, address).await?;
         let reused = connection.is_reused();
-        match connection.request(frame).await {
+        match connection.request(frame, patience).await {
             Ok(len) => Ok((connection, len)),
             Err(error) if reused && error.is_broken_connection() => {
                 drop(connection);
                 let mut connection = self.get_new(kind, address).await?;
-                let len = connection.request(frame).await?;
+                let len = connection.request(frame, patience).await?;
                 Ok((connection, len))
             }
             Err(error) => Err(error),

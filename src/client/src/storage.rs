@@ -3,11 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tnv_proto::{Attributes, Checksum, Command, FileKey, Read, Request, Server};
+use tnv_proto::{
+    Attributes, Begin, Checksum, Command, FileKey, FileList, List, Read, Request, Server, UploadProgress,
+};
 
 use crate::connection::SMALL_REPLY;
 use crate::pool::{Pooled, Pools};
 use crate::{ClientError, Download, Options, Source, Uploaded, upload};
+
+/// The longest page of a list that is accepted, in bytes: 1,000 files with the longest names fit.
+const MAX_PAGE: u64 = 4 * 1024 * 1024;
 
 /// One storage, asked over pooled connections. [`crate::Client`] finds the right one and tries others. Clones share
 /// the connections.
@@ -46,6 +51,15 @@ impl StorageClient {
     /// See [`crate::Client::upload`].
     pub async fn upload(&self, key: &FileKey, source: Source) -> Result<Uploaded, ClientError> {
         upload::upload(std::slice::from_ref(self), key, source).await
+    }
+
+    /// LIST: a page of a user's files.
+    ///
+    /// # Errors
+    /// Refused with 400 for a cursor that is none, and by a storage too old for it.
+    pub async fn list(&self, list: &List) -> Result<FileList, ClientError> {
+        let body = self.pools.call(Server::Storage, &self.address, &list.to_frame(), MAX_PAGE).await?;
+        FileList::decode(&body).map_err(|error| self.invalid(error))
     }
 
     /// FILESIZE: a file's length in bytes.
@@ -152,6 +166,18 @@ impl StorageClient {
         Ok(opened)
     }
 
+    /// PROGRESS: how far an upload in parts has come here.
+    pub(crate) async fn progress(&self, key: &FileKey) -> Result<UploadProgress, ClientError> {
+        let body = self.call(&key.to_frame(Command::Progress)).await?;
+        UploadProgress::decode(&body).map_err(|error| self.invalid(error))
+    }
+
+    /// BEGIN: begins an upload in parts, or tells how far it has come.
+    pub(crate) async fn begin(&self, begin: &Begin) -> Result<UploadProgress, ClientError> {
+        let body = self.call(&begin.to_frame()).await?;
+        UploadProgress::decode(&body).map_err(|error| self.invalid(error))
+    }
+
     pub(crate) fn pools(&self) -> &Pools {
         &self.pools
     }
@@ -161,11 +187,19 @@ impl StorageClient {
         Ok(Opened { connection, len, checked })
     }
 
-    async fn call(&self, frame: &[u8]) -> Result<Bytes, ClientError> {
+    pub(crate) async fn call(&self, frame: &[u8]) -> Result<Bytes, ClientError> {
         self.pools.call(Server::Storage, &self.address, frame, SMALL_REPLY).await
     }
 
-    fn invalid(&self, what: impl std::fmt::Display) -> ClientError {
+    /// The same for a request that makes the storage sync or read a whole file before it replies.
+    pub(crate) async fn call_slow(&self, frame: &[u8]) -> Result<Bytes, ClientError> {
+        let patience = self.pools.options().upload_reply_timeout;
+        let (mut connection, len) =
+            self.pools.request_within(Server::Storage, &self.address, frame, patience).await?;
+        connection.body(len, SMALL_REPLY).await
+    }
+
+    pub(crate) fn invalid(&self, what: impl std::fmt::Display) -> ClientError {
         ClientError::protocol(Server::Storage, &self.address, what)
     }
 }

@@ -1,23 +1,16 @@
 //! Uploads: sent to one storage after another, but never again once one of them may have taken the file.
 
-use std::io;
-use std::pin::pin;
 use std::time::Duration;
 
-use tnv_proto::{Checksum, ErrorCode, FileKey, Request, Server};
-use tokio::net::tcp::{ReadHalf, WriteHalf};
+use bytes::BytesMut;
+use tnv_proto::{Attributes, Checksum, ErrorCode, FileKey, Labels, NewUpload, Request, Server, Store};
 use tokio::time::{sleep, timeout};
 
-use crate::connection::Peer;
+use crate::exchange::{Answered, Bulk, Hashing, RECENT, exchange};
 use crate::feed::Feed;
 use crate::pool::Pooled;
 use crate::{ClientError, Source, StorageClient, error::Attempts};
 
-/// An upload takes a pooled connection only if it was used this recently. One that the server closes just then would
-/// swallow a small upload whole and leave its outcome in the dark.
-const RECENT: Duration = Duration::from_secs(5);
-/// How long a refusal may take to arrive after the storage stopped reading.
-const REFUSAL_GRACE: Duration = Duration::from_secs(5);
 /// The pauses before each round of asking what became of an upload: a storage may be about to finish it.
 const SETTLE_PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(250), Duration::from_secs(1)];
 
@@ -32,9 +25,33 @@ pub struct Uploaded {
     pub blake3: Checksum,
 }
 
+/// What became of an upload with labels that succeeded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// What the storage knows of the file now.
+    pub attributes: Attributes,
+    /// The address of the storage that took it.
+    pub storage: String,
+}
+
+/// What is uploaded, apart from its contents.
+#[derive(Clone, Copy)]
+struct Order<'a> {
+    key: &'a FileKey,
+    /// Sent as STORE, without them as UPLOAD.
+    labels: Option<&'a Labels>,
+}
+
+/// An upload that succeeded.
+struct Taken {
+    uploaded: Uploaded,
+    /// What the storage told of the file, if it did.
+    attributes: Option<Attributes>,
+}
+
 /// How far an upload came on one storage.
 enum Outcome {
-    Stored(Uploaded),
+    Stored(Taken),
     /// The storage cannot have taken the file.
     NotTaken(ClientError),
     /// Every byte was sent, but what came back says neither yes nor no.
@@ -44,18 +61,62 @@ enum Outcome {
     },
 }
 
-/// Uploads to the first of these storages that takes the file.
+/// UPLOAD to the first of these storages that takes the file.
 pub(crate) async fn upload(
     storages: &[StorageClient],
     key: &FileKey,
     source: Source,
 ) -> Result<Uploaded, ClientError> {
+    Ok(hand_over(storages, Order { key, labels: None }, source).await?.uploaded)
+}
+
+/// STORE to the first of these storages that takes the file. One too old for it gets an UPLOAD.
+pub(crate) async fn store(
+    storages: &[StorageClient],
+    key: &FileKey,
+    labels: &Labels,
+    source: Source,
+) -> Result<Stored, ClientError> {
+    let Taken { uploaded, attributes } =
+        hand_over(storages, Order { key, labels: Some(labels) }, source).await?;
+    let attributes = match attributes {
+        Some(attributes) => attributes,
+        None => known_of(storages, key, &uploaded).await,
+    };
+    Ok(Stored { attributes, storage: uploaded.storage })
+}
+
+/// What is known of a file whose storage did not tell when it took it.
+async fn known_of(storages: &[StorageClient], key: &FileKey, uploaded: &Uploaded) -> Attributes {
+    let bare = Attributes {
+        size: uploaded.size,
+        created_ms: 0,
+        crc32: 0,
+        blake3: uploaded.blake3,
+        content_type: String::new(),
+        name: String::new(),
+    };
+    let Some(storage) = storages.iter().find(|storage| storage.address() == uploaded.storage) else {
+        return bare;
+    };
+    // The file is stored, whatever becomes of this question.
+    match storage.stat(key).await {
+        Ok(told) if told.size == uploaded.size => Attributes { blake3: uploaded.blake3, ..told },
+        _ => bare,
+    }
+}
+
+async fn hand_over(
+    storages: &[StorageClient],
+    order: Order<'_>,
+    source: Source,
+) -> Result<Taken, ClientError> {
     let mut feed = Feed::new(source);
     let mut attempts = Attempts::default();
     for storage in storages {
-        match send(storage, key, &mut feed).await {
-            Outcome::Stored(uploaded) => return Ok(uploaded),
-            Outcome::Unknown { reason, sent } => return settle(storages, key, reason, sent).await,
+        match send_as_understood(storage, order, &mut feed).await {
+            Outcome::Stored(taken) => return Ok(taken),
+            Outcome::Unknown { reason, sent } => return settle(storages, order.key, reason, sent).await,
             Outcome::NotTaken(error) if another_may_take_it(&error) && feed.rewind() => attempts.push(error),
             Outcome::NotTaken(error) => return Err(attempts.concluded_by(error)),
         }
@@ -63,7 +124,7 @@ pub(crate) async fn upload(
     Err(attempts.into_error())
 }
 
-fn another_may_take_it(error: &ClientError) -> bool {
+pub(crate) fn another_may_take_it(error: &ClientError) -> bool {
     match error {
         ClientError::Refused { failure, .. } => {
             matches!(failure.code, ErrorCode::UNAVAILABLE | ErrorCode::NO_SPACE)
@@ -73,20 +134,36 @@ fn another_may_take_it(error: &ClientError) -> bool {
     }
 }
 
+/// Sends the file with its labels, or without them to a storage that does not know how to take them.
+async fn send_as_understood(storage: &StorageClient, order: Order<'_>, feed: &mut Feed) -> Outcome {
+    let bare = Order { labels: None, ..order };
+    // What cannot start again must not be spent on finding out.
+    if order.labels.is_some() && !feed.can_restart() {
+        let older = storage.progress(order.key).await.is_err_and(|error| error.is_unknown_command());
+        return send(storage, if older { bare } else { order }, feed).await;
+    }
+    match send(storage, order, feed).await {
+        Outcome::NotTaken(error) if order.labels.is_some() && error.is_unknown_command() && feed.rewind() => {
+            send(storage, bare, feed).await
+        }
+        outcome => outcome,
+    }
+}
+
 /// Sends the file to one storage; a second time on a new connection if a pooled one turns out to be dead before the
 /// last byte.
-async fn send(storage: &StorageClient, key: &FileKey, feed: &mut Feed) -> Outcome {
+async fn send(storage: &StorageClient, order: Order<'_>, feed: &mut Feed) -> Outcome {
     let (pools, address) = (storage.pools(), storage.address());
     let mut connection = match pools.get_younger(Server::Storage, address, RECENT).await {
         Ok(connection) => connection,
         Err(error) => return Outcome::NotTaken(error),
     };
     let reused = connection.is_reused();
-    match send_on(&mut connection, key, feed).await {
+    match send_on(&mut connection, order, feed).await {
         Outcome::NotTaken(error) if reused && error.is_broken_connection() && feed.rewind() => {
             drop(connection);
             match pools.get_new(Server::Storage, address).await {
-                Ok(mut connection) => send_on(&mut connection, key, feed).await,
+                Ok(mut connection) => send_on(&mut connection, order, feed).await,
                 Err(error) => Outcome::NotTaken(error),
             }
         }
@@ -95,81 +172,41 @@ async fn send(storage: &StorageClient, key: &FileKey, feed: &mut Feed) -> Outcom
 }
 
 /// Sends the file over one connection.
-async fn send_on(connection: &mut Pooled, key: &FileKey, feed: &mut Feed) -> Outcome {
-    connection.begin();
+async fn send_on(connection: &mut Pooled, order: Order<'_>, feed: &mut Feed) -> Outcome {
     let peer = connection.peer().clone();
-    match exchange(&peer, connection.split(), key, feed).await {
-        Ok((sent, Ok(0))) => {
-            connection.finish();
-            Outcome::Stored(sent)
-        }
-        Ok((_, Err(refusal @ ClientError::Refused { .. }))) => {
-            connection.finish();
-            Outcome::NotTaken(refusal)
-        }
-        Ok((sent, Ok(len))) => {
-            Outcome::Unknown { reason: peer.protocol(format!("a body of {len} bytes, not 0")), sent }
-        }
-        Ok((sent, Err(reason))) => Outcome::Unknown { reason, sent },
-        Err(error) => Outcome::NotTaken(error),
-    }
-}
-
-/// Sends the file while watching for a reply, for a storage may refuse in the middle. What was sent and the reply to
-/// it; an error means that the storage was not given the whole file.
-async fn exchange(
-    peer: &Peer,
-    (mut read, mut write): (ReadHalf<'_>, WriteHalf<'_>),
-    key: &FileKey,
-    feed: &mut Feed,
-) -> Result<(Uploaded, Result<u64, ClientError>), ClientError> {
     let size = feed.size();
-    let mut reply = pin!(peer.reply(&mut read, None));
-    // Nothing is awaited after the last byte is written. So as long as `sending` is not done, the storage lacks a
-    // part of the file, and whatever it replies, it cannot have taken it.
-    let sending = send_file(peer, &mut write, key, feed);
-    let blake3 = tokio::select! {
-        biased;
-        early = &mut reply => {
-            return Err(early.err().unwrap_or_else(|| peer.protocol("success before the whole file was sent")));
+    let checksum = if order.labels.is_some() { Hashing::Sent } else { Hashing::Computed };
+    let frame = order.frame(size);
+    let (sent, reply) = match exchange(connection, Bulk { frame: &frame, feed, checksum }).await {
+        Ok(Answered { blake3, reply }) => {
+            (Uploaded { size, storage: peer.address.to_string(), blake3 }, reply)
         }
-        sent = sending => match sent {
-            Ok(blake3) => blake3,
-            // The storage may have said why before it hung up.
-            Err(error) if error.is_broken_connection() => return Err(match timeout(REFUSAL_GRACE, reply).await {
-                Ok(Err(refusal @ ClientError::Refused { .. })) => refusal,
-                _ => error,
-            }),
-            Err(error) => return Err(error),
-        },
+        Err(error) => return Outcome::NotTaken(error),
     };
-
-    let patience = peer.options.upload_reply_timeout;
-    let answer = timeout(patience, reply).await.unwrap_or_else(|_| {
-        let silence = format!("no reply within {patience:?} after the last byte");
-        Err(peer.unreachable(io::Error::new(io::ErrorKind::TimedOut, silence)))
-    });
-    Ok((Uploaded { size, storage: peer.address.to_string(), blake3 }, answer))
+    let body = match reply {
+        Ok(body) => body,
+        Err(refusal @ ClientError::Refused { .. }) => return Outcome::NotTaken(refusal),
+        Err(reason) => return Outcome::Unknown { reason, sent },
+    };
+    let attributes = match order.labels {
+        Some(_) => Attributes::decode(&body).map(Some).map_err(|error| peer.protocol(error)),
+        None if body.is_empty() => Ok(None),
+        None => Err(peer.protocol(format!("a body of {} bytes, not 0", body.len()))),
+    };
+    match attributes {
+        Ok(attributes) => Outcome::Stored(Taken { uploaded: sent, attributes }),
+        Err(reason) => Outcome::Unknown { reason, sent },
+    }
 }
 
-async fn send_file(
-    peer: &Peer,
-    write: &mut WriteHalf<'_>,
-    key: &FileKey,
-    feed: &mut Feed,
-) -> Result<Checksum, ClientError> {
-    let mut rest = feed.size();
-    let frame = tnv_proto::Upload { key: key.clone(), size: rest }.to_frame();
-    peer.write(write, &frame).await?;
-    let mut hasher = blake3::Hasher::new();
-    while rest > 0 {
-        let piece = feed.next().await?;
-        hasher.update(piece);
-        rest -= piece.len() as u64;
-        peer.write(write, piece).await?;
-        feed.report();
+impl Order<'_> {
+    fn frame(&self, size: u64) -> BytesMut {
+        let key = self.key.clone();
+        match self.labels {
+            Some(labels) => Store(NewUpload { key, size, labels: labels.clone() }).to_frame(),
+            None => tnv_proto::Upload { key, size }.to_frame(),
+        }
     }
-    Ok(Checksum(*hasher.finalize().as_bytes()))
 }
 
 /// Finds out what became of an upload that was sent in full: asks its storage first, then the others.
@@ -178,7 +215,7 @@ async fn settle(
     key: &FileKey,
     reason: ClientError,
     sent: Uploaded,
-) -> Result<Uploaded, ClientError> {
+) -> Result<Taken, ClientError> {
     let (first, others): (Vec<_>, Vec<_>) =
         storages.iter().partition(|storage| storage.address() == sent.storage);
     let rounds = async {
@@ -187,15 +224,15 @@ async fn settle(
             for storage in first.iter().chain(&others) {
                 if let Ok(found) = storage.stat(key).await {
                     let same_bytes = !found.blake3.is_known() || found.blake3 == sent.blake3;
-                    return found.size == sent.size && same_bytes;
+                    return (found.size == sent.size && same_bytes).then_some(found);
                 }
             }
         }
-        false
+        None
     };
     let patience = first.first().map_or(Duration::ZERO, |storage| storage.pools().options().reply_timeout);
-    if timeout(patience, rounds).await == Ok(true) {
-        return Ok(sent);
+    if let Ok(Some(found)) = timeout(patience, rounds).await {
+        return Ok(Taken { attributes: Some(Attributes { blake3: sent.blake3, ..found }), uploaded: sent });
     }
     Err(ClientError::Uncertain { server: sent.storage, key: Box::new(key.clone()), reason: Box::new(reason) })
 }

@@ -71,6 +71,8 @@ pub struct Connection {
     shutdown: CancellationToken,
     /// Bytes of the current request's body that are still on the socket.
     body_left: u64,
+    /// Bytes of the current request's reply that were sent.
+    bytes_out: u64,
     /// When the current request's fixed part must be complete.
     fixed_deadline: Instant,
     /// How the current body moves, in either direction.
@@ -98,6 +100,7 @@ impl Connection {
             limits,
             shutdown,
             body_left: 0,
+            bytes_out: 0,
             fixed_deadline: Instant::now(),
             pace,
         }
@@ -116,6 +119,11 @@ impl Connection {
     /// Bytes of the request's body not read yet.
     pub fn body_left(&self) -> u64 {
         self.body_left
+    }
+
+    /// Bytes of the current reply sent so far, its header included.
+    pub(crate) fn bytes_out(&self) -> u64 {
+        self.bytes_out
     }
 
     /// Waits for the next request's header. `None` when the client is gone, idle for too long, or the server is
@@ -143,6 +151,7 @@ impl Connection {
 
     pub(crate) fn begin_body(&mut self, len: u64) {
         self.body_left = len;
+        self.bytes_out = 0;
         self.pace = Pace::new(&self.limits);
     }
 
@@ -182,23 +191,29 @@ impl Connection {
         let wanted = buffer.len().min(usize::try_from(self.body_left).unwrap_or(usize::MAX));
         let mut filled = 0;
         while filled < wanted {
-            let begun = Instant::now();
-            let read = self.stream.read(&mut buffer[filled..wanted]);
-            match before(begun + self.pace.left, "the body", read).await? {
-                0 => {
-                    return Err(io::Error::new(
-                        ErrorKind::UnexpectedEof,
-                        "the client left in the middle of a body",
-                    ));
-                }
-                got => {
-                    filled += got;
-                    self.body_left -= got as u64;
-                    self.pace.moved(got, begun.elapsed());
-                }
-            }
+            filled += self.read_some(&mut buffer[filled..wanted]).await?;
         }
         Ok(filled)
+    }
+
+    /// Reads what has arrived of the body, at least one byte of it if there are any to come.
+    ///
+    /// # Errors
+    /// As [`Connection::read_bulk`].
+    pub async fn read_some(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = buffer.len().min(usize::try_from(self.body_left).unwrap_or(usize::MAX));
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let begun = Instant::now();
+        let read = self.stream.read(&mut buffer[..wanted]);
+        let got = before(begun + self.pace.left, "the body", read).await?;
+        if got == 0 {
+            return Err(io::Error::new(ErrorKind::UnexpectedEof, "the client left in the middle of a body"));
+        }
+        self.body_left -= got as u64;
+        self.pace.moved(got, begun.elapsed());
+        Ok(got)
     }
 
     /// Sends a success header for a body of `len` bytes and, in the same write, the body's first bytes;
@@ -222,6 +237,7 @@ impl Connection {
                 0 => return Err(ErrorKind::WriteZero.into()),
                 sent => {
                     bytes = &bytes[sent..];
+                    self.bytes_out += sent as u64;
                     self.pace.moved(sent, begun.elapsed());
                 }
             }
@@ -261,6 +277,7 @@ impl Connection {
         let deadline = Instant::now() + self.limits.progress_timeout;
         let parts = [IoSlice::new(header), IoSlice::new(body)];
         let sent = before(deadline, "the reply", self.stream.write_vectored(&parts)).await?;
+        self.bytes_out += sent as u64;
         match sent.checked_sub(header.len()) {
             Some(sent) => self.send_bulk(&body[sent..]).await,
             None => {

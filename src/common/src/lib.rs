@@ -1,5 +1,6 @@
 //! What every tnv server shares: configuration, telemetry, the accept loop and its connections, database and cache.
 
+pub mod admin;
 pub mod args;
 pub mod cache;
 pub mod clock;
@@ -8,6 +9,7 @@ pub mod connection;
 pub mod database;
 pub mod host;
 pub mod limits;
+pub mod metrics;
 pub mod server;
 pub mod sqlite;
 pub mod telemetry;

@@ -8,11 +8,13 @@ use std::time::Duration;
 use tnv_proto::{Command, ErrorCode, Failure, Server};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connection::{Connection, Interrupt, Reply};
 use crate::limits::Limits;
+use crate::metrics::{Ending, Exchange, Metrics};
 
 /// Connections over the limit that are being told so, at once. More wait in the kernel's queue.
 const MAX_REFUSALS: usize = 64;
@@ -112,12 +114,13 @@ pub async fn serve<S: Service>(
             continue;
         };
         let (service, abort) = (service.clone(), abort.clone());
+        let connected = Metrics::global().connected(S::SERVER);
         tasks.spawn(async move {
             tokio::select! {
                 () = converse(&*service, connection) => {}
                 () = abort.cancelled() => tracing::info!(%peer, "connection cut off: the server is stopping"),
             }
-            drop(permit);
+            drop((permit, connected));
         });
     }
     drop(listener);
@@ -130,7 +133,10 @@ pub async fn serve<S: Service>(
 }
 
 /// The next connection; `None` when the server is to stop. Running out of descriptors is waited out.
-async fn accept(listener: &TcpListener, shutdown: &CancellationToken) -> Option<(TcpStream, SocketAddr)> {
+pub(crate) async fn accept(
+    listener: &TcpListener,
+    shutdown: &CancellationToken,
+) -> Option<(TcpStream, SocketAddr)> {
     loop {
         let accepted = tokio::select! {
             biased;
@@ -172,6 +178,7 @@ async fn exchange<S: Service>(
     session: &mut S::Session,
 ) -> io::Result<bool> {
     let Some(header) = connection.next_header().await? else { return Ok(false) };
+    let began = Instant::now();
     let (header, command) = match connection.check(header) {
         Ok(checked) => checked,
         Err(failure) => {
@@ -185,18 +192,36 @@ async fn exchange<S: Service>(
         Ok(command) => (command.name(), service.call(command, connection, session).await),
         Err(failure) => ("?", Err(Interrupt::Refused(failure))),
     };
+    let (ending, replied) = reply(connection, name, outcome).await;
+    Metrics::global().exchanged(&Exchange {
+        server: S::SERVER,
+        command: name,
+        ending: if replied.is_ok() { ending } else { Ending::Broken },
+        took: began.elapsed(),
+        bytes_in: header.body_len.saturating_sub(connection.body_left()),
+        bytes_out: connection.bytes_out(),
+    });
+    replied
+}
+
+/// Sends what is left to be said. `false`: the connection is to be closed.
+async fn reply(
+    connection: &mut Connection,
+    command: &str,
+    outcome: Result<Reply, Interrupt>,
+) -> (Ending, io::Result<bool>) {
     match outcome {
         Ok(Reply::Body(body)) => {
-            connection.reply(&body).await?;
-            tracing::debug!(peer = %connection.peer(), command = name, bytes = body.len(), "answered");
-            Ok(connection.body_left() == 0)
+            let sent = connection.reply(&body).await;
+            tracing::debug!(peer = %connection.peer(), command, bytes = body.len(), "answered");
+            (Ending::Succeeded, sent.map(|()| connection.body_left() == 0))
         }
-        Ok(Reply::Sent) => Ok(connection.body_left() == 0),
+        Ok(Reply::Sent) => (Ending::Succeeded, Ok(connection.body_left() == 0)),
         Err(Interrupt::Refused(failure)) => {
-            log_refusal(connection, name, &failure);
-            connection.refuse(&failure).await
+            log_refusal(connection, command, &failure);
+            (Ending::Refused(failure.code), connection.refuse(&failure).await)
         }
-        Err(Interrupt::Broken(error)) => Err(error),
+        Err(Interrupt::Broken(error)) => (Ending::Broken, Err(error)),
     }
 }
 

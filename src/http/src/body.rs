@@ -57,6 +57,11 @@ impl Body {
         Body { left: len, content: Content::File(ReusableBoxFuture::new(reader.next())), access: None }
     }
 
+    /// How many bytes are left of it.
+    pub(crate) fn len(&self) -> u64 {
+        self.left
+    }
+
     /// Reports to the log when it ends.
     pub(crate) fn logged(mut self, mut access: Access) -> Body {
         if self.left == 0 {

@@ -19,8 +19,14 @@ pub struct Config {
     pub app: AppId,
     /// The user of files that are named by their id alone.
     pub user: UserId,
-    /// The origins whose pages may read files with scripts; `*` = all, empty = none.
+    /// Whether files may be uploaded and deleted here.
+    pub writing: bool,
+    /// The largest file that may be uploaded here, in bytes; a storage may take less.
+    pub max_upload_size: u64,
+    /// The origins whose pages may read and change files with scripts; `*` = all, empty = none but the gateway's own.
     pub cors_origins: Vec<String>,
+    /// What is remembered of visitors.
+    pub sessions: SessionConfig,
     /// A request for more ranges than this, counted after merging, gets the whole file. 1 to 100.
     pub max_ranges: usize,
     /// Connections open at once; one more is told 503. 1 to 1,000,000.
@@ -53,7 +59,10 @@ impl Config {
             trackers: read_trackers(settings),
             app: read_id(settings, "app", "tnvideo"),
             user: read_id(settings, "user", "tnv001"),
+            writing: settings.flag("writing", true),
+            max_upload_size: settings.size("max_upload_size", i64::MAX as u64, 0..=i64::MAX as u64),
             cors_origins: read_origins(settings),
+            sessions: SessionConfig::read(settings),
             max_ranges: settings.number("max_ranges", 8, 1..=100),
             max_connections: settings.number("max_connections", 4096, 1..=1_000_000),
             header_timeout: settings.duration("header_timeout", seconds(30), timeouts.clone()),
@@ -74,10 +83,40 @@ impl Config {
             connect_timeout: self.connect_timeout,
             reply_timeout: self.reply_timeout,
             progress_timeout: self.progress_timeout,
-            // A connection here asks for one thing at a time there; a lower limit would let slow clients
+            // A connection here mostly asks for one thing at a time there; a lower limit would let slow clients
             // starve others.
             max_per_server: self.max_connections,
             ..Options::default()
+        }
+    }
+}
+
+/// The keys `sessions` and `session.*`: where it is kept what the page remembers of a visitor who allows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionConfig {
+    /// Nowhere.
+    Off,
+    /// In this process.
+    Memory {
+        /// How long a visitor is remembered after the last change.
+        ttl: Duration,
+        /// Memory for all visitors together, in bytes; beyond it those that come least are forgotten.
+        size: u64,
+    },
+}
+
+impl SessionConfig {
+    fn read(settings: &mut Settings) -> SessionConfig {
+        let day = Duration::from_secs(24 * 3600);
+        let ttl = settings.duration("session.ttl", day * 30, Duration::from_secs(1)..=day * 365);
+        let size = settings.size("session.size", 16 * 1024 * 1024, 0..=u64::MAX / 2);
+        match settings.text("sessions", "memory:").as_str() {
+            "memory:" => SessionConfig::Memory { ttl, size },
+            "off" => SessionConfig::Off,
+            _ => {
+                settings.problem("sessions", "unknown kind of sessions: write memory: or off");
+                SessionConfig::Off
+            }
         }
     }
 }
@@ -139,6 +178,7 @@ mod tests {
         assert_eq!(Config::read(&mut settings), Config::default());
         let log = tnv_common::telemetry::LogConfig::read(&mut settings);
         assert_eq!(log, tnv_common::telemetry::LogConfig::read(&mut Settings::built_in("http")));
+        assert_eq!(settings.left_out_of_file(), Vec::<&str>::new());
         settings.finish().unwrap();
     }
 
@@ -150,6 +190,11 @@ mod tests {
             ("app", "shop"),
             ("user", "user 1"),
             ("cors_origins", "[\"https://a.example\", \"http://localhost:3000\"]"),
+            ("writing", "false"),
+            ("max_upload_size", "5GiB"),
+            ("sessions", "memory:"),
+            ("session.ttl", "1h"),
+            ("session.size", "1MiB"),
             ("max_ranges", "1"),
             ("max_connections", "7"),
             ("header_timeout", "1s"),
@@ -164,6 +209,9 @@ mod tests {
         assert_eq!(config.trackers, ["a:1", "b:2"]);
         assert_eq!((config.app.as_str(), config.user.as_str()), ("shop", "user 1"));
         assert_eq!(config.cors_origins, ["https://a.example", "http://localhost:3000"]);
+        assert_eq!((config.writing, config.max_upload_size), (false, 5 << 30));
+        let sessions = SessionConfig::Memory { ttl: Duration::from_secs(3600), size: 1 << 20 };
+        assert_eq!(config.sessions, sessions);
         assert_eq!((config.max_ranges, config.max_connections), (1, 7));
         let timeouts = [
             config.header_timeout,
@@ -185,6 +233,10 @@ mod tests {
             ("cors_origins", "example.org"),
             ("cors_origins", "https://a.example/path"),
             ("max_ranges", "0"),
+            ("writing", "maybe"),
+            ("max_upload_size", "-1"),
+            ("sessions", "redis"),
+            ("session.ttl", "0"),
             ("listen", "8080"),
         ] {
             let mut settings = settings(&[(key, value)]);

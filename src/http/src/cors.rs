@@ -7,10 +7,12 @@ use hyper::header::{
     ORIGIN, VARY,
 };
 
-use crate::refusal::METHODS;
-
-const EXPOSED: &str = "Content-Range, Accept-Ranges, ETag, Content-Length, Content-Disposition";
-const ALLOWED: &str = "Range, If-Range, If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since";
+const EXPOSED: &str = "Content-Range, Accept-Ranges, ETag, Content-Length, Content-Disposition, Location, \
+                       Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm, \
+                       Upload-Offset, Upload-Length, Upload-Expires, Upload-Metadata";
+const ALLOWED: &str = "Range, If-Range, If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, \
+                       Content-Type, Content-Disposition, Tus-Resumable, Upload-Length, Upload-Offset, \
+                       Upload-Metadata, Upload-Checksum, X-HTTP-Method-Override, X-Requested-With";
 /// Seconds that a browser may remember a preflight's answer: a day.
 const MAX_AGE: &str = "86400";
 
@@ -44,9 +46,7 @@ impl Cors {
             Cors::Any => HeaderValue::from_static("*"),
             Cors::Listed(origins) => {
                 answer.append(VARY, HeaderValue::from_static("Origin"));
-                let listed =
-                    |origin: &&HeaderValue| origins.iter().any(|known| known.as_bytes() == origin.as_bytes());
-                match request.get(ORIGIN).filter(listed) {
+                match request.get(ORIGIN).filter(|origin| names(origins, origin)) {
                     Some(origin) => origin.clone(),
                     None => return,
                 }
@@ -56,12 +56,25 @@ impl Cors {
         answer.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
     }
 
-    /// Adds to the answer of an OPTIONS request what a preflight asks for.
-    pub(crate) fn apply_preflight(&self, request: &HeaderMap, answer: &mut HeaderMap) {
+    /// Whether pages of this origin are let in.
+    pub(crate) fn lists(&self, origin: &HeaderValue) -> bool {
+        match self {
+            Cors::Off => false,
+            Cors::Any => true,
+            Cors::Listed(origins) => names(origins, origin),
+        }
+    }
+
+    /// Adds to the answer of an OPTIONS request what a preflight asks for. `methods` are those that exist there.
+    pub(crate) fn apply_preflight(&self, request: &HeaderMap, methods: &'static str, answer: &mut HeaderMap) {
         if *self != Cors::Off && request.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
-            answer.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
+            answer.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
             answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOWED));
             answer.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE));
         }
     }
+}
+
+fn names(origins: &[String], origin: &HeaderValue) -> bool {
+    origins.iter().any(|known| known.as_bytes() == origin.as_bytes())
 }

@@ -3,8 +3,8 @@
 use std::time::SystemTime;
 
 use hyper::header::{
-    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
-    HeaderValue, LAST_MODIFIED, RANGE, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    ETAG, HeaderName, HeaderValue, LAST_MODIFIED, RANGE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Response, StatusCode};
@@ -16,9 +16,9 @@ use crate::condition::{self, Validators, Verdict};
 use crate::disposition::{self, Disposition};
 use crate::media;
 use crate::multipart::{self, Piece};
+use crate::query::Query;
 use crate::range::{self, ByteRange, Selection};
 use crate::refusal::Refusal;
-use crate::route::wants_download;
 
 /// What there is to know of a file before its bytes.
 struct Description {
@@ -26,6 +26,8 @@ struct Description {
     validators: Validators,
     content_type: String,
     disposition: String,
+    /// Whether a browser might run something in it.
+    active: bool,
 }
 
 /// What is to be sent of a file.
@@ -43,7 +45,12 @@ pub(crate) async fn answer(
     max_ranges: usize,
 ) -> Result<Response<Body>, Refusal> {
     let attributes = client.stat(&key).await.map_err(|error| Refusal::upstream(&error, &key))?;
-    let file = Description::new(&key, &attributes, wants_download(request.uri.query()), SystemTime::now());
+    let file = Description::new(
+        &key,
+        &attributes,
+        Query::new(request.uri.query()).has("download"),
+        SystemTime::now(),
+    );
     match condition::evaluate(&request.headers, &file.validators) {
         Verdict::Proceed => {}
         Verdict::NotModified => return Ok(file.not_modified()),
@@ -80,7 +87,8 @@ impl Description {
     fn new(key: &FileKey, attributes: &Attributes, download: bool, now: SystemTime) -> Description {
         let file = key.file.as_str();
         let content_type = media::content_type(&attributes.content_type, &attributes.name, file);
-        let disposition = if download { Disposition::Attachment } else { media::disposition(&content_type) };
+        let fitting = media::disposition(&content_type);
+        let disposition = if download { Disposition::Attachment } else { fitting };
         let name = media::file_name(&attributes.name, file, &content_type);
         Description {
             size: attributes.size,
@@ -89,6 +97,7 @@ impl Description {
                 modified: condition::modified(attributes.created_ms, now),
             },
             disposition: disposition::header(disposition, &name),
+            active: fitting == Disposition::Attachment,
             content_type,
         }
     }
@@ -134,6 +143,10 @@ impl Description {
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         put(headers, CONTENT_DISPOSITION, &self.disposition);
+        if self.active {
+            // For browsers that show it nevertheless.
+            headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
+        }
         let len = match plan {
             Plan::Whole => {
                 put(headers, CONTENT_TYPE, &self.content_type);

@@ -1,29 +1,44 @@
-//! The gateway: stored files over HTTP/1.1, with everything that players and browsers need to seek in them.
+//! The gateway: stored files over HTTP, with everything that players and browsers need to seek in them, uploads,
+//! and a page for people.
 //!
-//! [`Server::bind`] opens the socket, [`Server::run`] serves it. A request is routed, the file's attributes
-//! are asked for, conditions and ranges are decided on, the first download is opened, and only then does the
-//! answer begin; its bytes are pulled from the storage as the client takes them. Storages are reached only
-//! through `tnv-client`, which tries each replica and goes on at another one in mid-file.
+//! [`Server::bind`] opens the socket, [`Server::run`] serves it. A request is routed, and its method held against
+//! the route. For a file its attributes are asked for, conditions and ranges are decided on, the first download is
+//! opened, and only then does the answer begin; its bytes are pulled from the storage as the client takes them. An
+//! upload is pushed to a storage as it comes. Storages are reached only through `tnv-client`, which tries each
+//! replica and goes on at another one in mid-file.
 
 mod config;
+mod connection;
 mod server;
 mod service;
 
 mod cors;
-mod file;
-mod pages;
+mod origin;
+mod query;
 mod route;
+
+mod file;
+mod list;
+mod page;
+mod pages;
+mod session;
+mod tus;
+mod upload;
+mod view;
 
 mod condition;
 mod disposition;
+mod form;
 mod media;
 mod multipart;
 mod range;
 
 mod access;
 mod body;
+mod inflow;
+mod metrics;
 mod refusal;
 mod stream;
 
-pub use config::Config;
+pub use config::{Config, SessionConfig};
 pub use server::{HttpError, Server};

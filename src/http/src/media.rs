@@ -33,17 +33,23 @@ const EXTENSIONS: &[(&str, &str)] = &[
 ];
 
 /// A file's content type: as stored, else guessed from its name, else from its id. Something that is no type,
-/// or would not fit in a header, does not count.
+/// would not fit in a header, or says only that nothing is known, does not count.
 pub(crate) fn content_type(stored: &str, name: &str, file: &str) -> String {
-    if is_type(stored) {
+    if is_type(stored) && stored != UNKNOWN {
         return stored.to_owned();
     }
-    let guess = |name| mime_guess::from_path(name).first_raw();
     guess(name).or_else(|| guess(file)).unwrap_or(UNKNOWN).to_owned()
 }
 
+/// The type that a name's extension stands for.
+fn guess(name: &str) -> Option<&'static str> {
+    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+    let common = EXTENSIONS.iter().find(|(_, known)| known.eq_ignore_ascii_case(extension));
+    common.map(|(kind, _)| *kind).or_else(|| mime_guess::from_path(name).first_raw())
+}
+
 /// Whether a text reads `type/subtype`, parameters allowed, in printable ASCII.
-fn is_type(text: &str) -> bool {
+pub(crate) fn is_type(text: &str) -> bool {
     let is_token = |text: &str| {
         !text.is_empty()
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
@@ -101,6 +107,8 @@ mod tests {
     fn else_name_and_id_are_asked() {
         assert_eq!(content_type("", "clip.MP4", "x"), "video/mp4");
         assert_eq!(content_type("", "clip", "x.jpg"), "image/jpeg");
+        assert_eq!(content_type(UNKNOWN, "film.ts", "x"), "video/mp2t");
+        assert_eq!(content_type(UNKNOWN, "film", "x"), UNKNOWN);
         assert_eq!(content_type("", "", "6640c41807ffea386043bad2c6ee25000197"), UNKNOWN);
     }
 

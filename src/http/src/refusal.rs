@@ -4,16 +4,14 @@
 use std::borrow::Cow;
 
 use hyper::header::{
-    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
+    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
 };
-use hyper::{Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
 use tnv_client::ClientError;
 use tnv_proto::ErrorCode;
 
 use crate::body::Body;
-
-/// The methods that exist here.
-pub(crate) const METHODS: &str = "GET, HEAD, OPTIONS";
+use crate::inflow;
 
 /// Seconds after which an unavailable cluster is worth another try: a storage that starts is in use within
 /// one.
@@ -24,25 +22,93 @@ const RETRY_SECONDS: &str = "2";
 pub(crate) struct Refusal {
     status: StatusCode,
     sentence: Cow<'static, str>,
-    /// The size of the file whose range was missed.
-    size: Option<u64>,
+    /// Headers that belong to this status.
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, sentence: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal { status, sentence: sentence.into(), size: None }
+        Refusal { status, sentence: sentence.into(), headers: Vec::new() }
+    }
+
+    /// 400.
+    pub(crate) fn bad(sentence: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal::new(StatusCode::BAD_REQUEST, sentence)
+    }
+
+    /// 413.
+    pub(crate) fn too_large(sentence: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, sentence)
+    }
+
+    /// 405 where only `methods` exist.
+    pub(crate) fn method(method: &Method, methods: &'static str) -> Refusal {
+        let sentence = format!("{method} is not possible here, only {methods}");
+        Refusal::new(StatusCode::METHOD_NOT_ALLOWED, sentence).with(ALLOW, HeaderValue::from_static(methods))
     }
 
     /// 416 of a file of this size.
     pub(crate) fn range(size: u64) -> Refusal {
         let sentence = format!("the range lies outside the file, which has {size} bytes");
-        Refusal { size: Some(size), ..Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, sentence) }
+        let refusal = Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, sentence)
+            .with(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        match HeaderValue::from_str(&format!("bytes */{size}")) {
+            Ok(missed) => refusal.with(CONTENT_RANGE, missed),
+            Err(_) => refusal,
+        }
+    }
+
+    /// The same with one more header.
+    pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Refusal {
+        self.headers.push((name, value));
+        self
     }
 
     /// What a failure behind the gateway means to its client; the failure itself is logged here. `subject` is
     /// what was asked for.
     pub(crate) fn upstream(error: &ClientError, subject: &dyn std::fmt::Display) -> Refusal {
-        let refusal = Refusal::of(error);
+        Refusal::of(error).logged(error, subject)
+    }
+
+    /// What a failed upload means to its client; as [`Refusal::upstream`].
+    pub(crate) fn upload(error: &ClientError, subject: &dyn std::fmt::Display) -> Refusal {
+        let refusal = match error {
+            ClientError::Local { source, .. } => inflow::refusal(source),
+            ClientError::Uncertain { .. } => Refusal::new(
+                StatusCode::BAD_GATEWAY,
+                "the file may or may not have been stored; look before sending it again",
+            ),
+            _ => Refusal::of_upload(error),
+        };
+        refusal.logged(error, subject)
+    }
+
+    fn of_upload(error: &ClientError) -> Refusal {
+        match error.code() {
+            Some(ErrorCode::CONFLICT) => Refusal::new(
+                StatusCode::CONFLICT,
+                "the file id is taken, or the offset is not where the upload stands",
+            ),
+            Some(ErrorCode::CHANGED) => Refusal::new(
+                StatusCode::PRECONDITION_FAILED,
+                "what arrived does not have the checksum it should have",
+            ),
+            Some(ErrorCode::TOO_LARGE) => Refusal::too_large("the file is larger than the storage takes"),
+            Some(ErrorCode::LOCKED) => {
+                Refusal::new(StatusCode::LOCKED, "another request is writing to this upload; try again soon")
+            }
+            Some(ErrorCode::NO_SPACE) => {
+                Refusal::new(StatusCode::INSUFFICIENT_STORAGE, "there is no room for the file")
+            }
+            Some(ErrorCode::INTERNAL) => {
+                Refusal::new(StatusCode::BAD_GATEWAY, "the storage cannot write the file")
+            }
+            _ => Refusal::of(error),
+        }
+    }
+
+    fn logged(self, error: &ClientError, subject: &dyn std::fmt::Display) -> Refusal {
+        let refusal = self;
         if refusal.status.is_server_error() {
             tracing::warn!(%subject, status = refusal.status.as_u16(), %error, "upstream trouble");
         } else {
@@ -90,21 +156,10 @@ impl Refusal {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        match self.status {
-            StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
-            }
-            StatusCode::METHOD_NOT_ALLOWED => {
-                headers.insert(ALLOW, HeaderValue::from_static(METHODS));
-            }
-            _ => {}
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
         }
-        if let Some(size) = self.size {
-            headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-            if let Ok(missed) = HeaderValue::from_str(&format!("bytes */{size}")) {
-                headers.insert(CONTENT_RANGE, missed);
-            }
-        }
+        headers.extend(self.headers);
         response
     }
 }

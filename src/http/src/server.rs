@@ -1,29 +1,22 @@
 //! The listening side: connections with their limits, and a clean stop.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tnv_common::server::BindError;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
+use crate::connection::Protocols;
+use crate::metrics::HttpMetrics;
 use crate::service::Gateway;
 use crate::stream::ClientStream;
 
-/// The longest request header, in bytes.
-const MAX_HEADER: usize = 16 * 1024;
-/// How much of an answer is held for a client that is slower than the storage, in bytes, apart from one
-/// chunk.
-const MAX_BUFFER: usize = 64 * 1024;
 /// How much of an answer waits in the kernel before it is sent, in bytes; without a limit it can be megabytes
 /// for each slow client.
 const MAX_UNSENT: u32 = 256 * 1024;
@@ -75,10 +68,9 @@ impl Server {
             gateway: Arc::new(Gateway::new(&config)),
             permits: Arc::new(Semaphore::new(config.max_connections)),
             refusals: Arc::new(Semaphore::new(MAX_REFUSALS)),
-            http: http(&config),
+            protocols: Protocols::new(&config, tasks.clone(), shutdown.clone(), abort.clone()),
             progress_timeout: config.progress_timeout,
             shutdown,
-            abort: abort.clone(),
         };
         while let Some((stream, peer)) = acceptor.accept(&listener).await {
             if !acceptor.start(stream, peer, &tasks).await {
@@ -96,24 +88,14 @@ impl Server {
     }
 }
 
-fn http(config: &Config) -> http1::Builder {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(config.header_timeout)
-        .max_header_size(MAX_HEADER)
-        .max_buf_size(MAX_BUFFER);
-    http
-}
-
 /// What connections are made with.
 struct Acceptor {
     gateway: Arc<Gateway>,
     permits: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
-    http: http1::Builder,
+    protocols: Protocols,
     progress_timeout: Duration,
     shutdown: CancellationToken,
-    abort: CancellationToken,
 }
 
 impl Acceptor {
@@ -140,8 +122,13 @@ impl Acceptor {
     async fn start(&self, stream: TcpStream, peer: SocketAddr, tasks: &TaskTracker) -> bool {
         prepare(&stream, peer);
         let stream = ClientStream::new(stream, self.progress_timeout);
+        let (protocols, gateway) = (self.protocols.clone(), self.gateway.clone());
         if let Ok(permit) = self.permits.clone().try_acquire_owned() {
-            tasks.spawn(self.serve(stream, peer, permit));
+            let connected = HttpMetrics::global().connected();
+            tasks.spawn(async move {
+                protocols.serve(stream, peer, gateway).await;
+                drop((permit, connected));
+            });
             return true;
         }
         let slot = tokio::select! {
@@ -150,63 +137,11 @@ impl Acceptor {
         };
         let Ok(slot) = slot else { return false };
         tracing::warn!(%peer, "refused: too many connections");
-        tasks.spawn(self.turn_away(stream, peer, slot));
-        true
-    }
-
-    /// One connection from its first request to its end.
-    fn serve(
-        &self,
-        stream: ClientStream<TcpStream>,
-        peer: SocketAddr,
-        permit: OwnedSemaphorePermit,
-    ) -> impl Future<Output = ()> + use<> {
-        let (shutdown, abort) = (self.shutdown.clone(), self.abort.clone());
-        let gateway = self.gateway.clone();
-        let answer = service_fn(move |request| {
-            let gateway = gateway.clone();
-            async move { Ok::<_, Infallible>(gateway.answer(request, peer).await) }
-        });
-        let connection = self.http.serve_connection(TokioIo::new(stream), answer);
-        async move {
-            let mut connection = std::pin::pin!(connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = shutdown.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    tokio::select! {
-                        ended = connection => ended,
-                        () = abort.cancelled() => {
-                            tracing::info!(%peer, "connection cut off: the server is stopping");
-                            Ok(())
-                        }
-                    }
-                }
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%peer, %error, "connection ended");
-            }
-            drop(permit);
-        }
-    }
-
-    /// Reads one request, so that the answer is not lost to a reset, and answers 503.
-    fn turn_away(
-        &self,
-        stream: ClientStream<TcpStream>,
-        peer: SocketAddr,
-        slot: OwnedSemaphorePermit,
-    ) -> impl Future<Output = ()> + use<> {
-        let gateway = self.gateway.clone();
-        let answer = service_fn(move |request| {
-            std::future::ready(Ok::<_, Infallible>(gateway.turn_away(request, peer)))
-        });
-        let connection = self.http.clone().keep_alive(false).serve_connection(TokioIo::new(stream), answer);
-        async move {
-            // However it ends, there is nobody left to tell.
-            let _ = tokio::time::timeout(REFUSAL_TIMEOUT, connection).await;
+        tasks.spawn(async move {
+            protocols.turn_away(stream, peer, gateway, REFUSAL_TIMEOUT).await;
             drop(slot);
-        }
+        });
+        true
     }
 }
 

@@ -1,81 +1,156 @@
 //! One request, one answer.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, HeaderValue, SERVER};
+use hyper::header::{ALLOW, CONTENT_LENGTH, HeaderValue, SERVER};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use tnv_client::Client;
-use tnv_proto::{AppId, UserId};
 
-use crate::access::Access;
+use crate::access::{Access, Busy};
 use crate::body::Body;
 use crate::config::Config;
 use crate::cors::Cors;
-use crate::refusal::{METHODS, Refusal};
+use crate::refusal::Refusal;
 use crate::route::{Route, route};
-use crate::{file, pages};
+use crate::session::Sessions;
+use crate::view::Owner;
+use crate::{file, list, origin, page, pages, tus, upload};
 
 /// What answers requests.
 pub(crate) struct Gateway {
-    client: Client,
-    app: AppId,
-    user: UserId,
+    pub(crate) client: Client,
+    pub(crate) owner: Owner,
+    pub(crate) writing: bool,
+    pub(crate) max_upload_size: u64,
+    pub(crate) progress_timeout: Duration,
     max_ranges: usize,
     cors: Cors,
+    sessions: Option<Sessions>,
 }
 
 impl Gateway {
     pub(crate) fn new(config: &Config) -> Gateway {
         Gateway {
             client: Client::new(config.trackers.clone(), config.upstream()),
-            app: config.app.clone(),
-            user: config.user.clone(),
+            owner: Owner { app: config.app.clone(), user: config.user.clone() },
+            writing: config.writing,
+            max_upload_size: config.max_upload_size,
+            progress_timeout: config.progress_timeout,
             max_ranges: config.max_ranges,
             cors: Cors::new(&config.cors_origins),
+            sessions: Sessions::new(&config.sessions),
         }
     }
 
-    /// Answers a request. A body that it has is left unread.
-    pub(crate) async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
-        let (request, _) = request.into_parts();
-        let access = Access::begin(peer, &request.method, &request.uri);
-        let answer = self.dispatch(&request).await;
-        self.finish(answer, &request, access)
+    /// Answers a request. A body that its route does not take is left unread.
+    pub(crate) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        busy: &Busy,
+    ) -> Response<Body> {
+        let (request, body) = request.into_parts();
+        let route = route(request.uri.path(), &self.owner.app, &self.owner.user);
+        let name = route.as_ref().map_or("unknown", Route::name);
+        let access = Access::begin(peer, busy, name, &request.method, &request.uri);
+        let answer = match &route {
+            Ok(route) => self.dispatch(route, &request, body).await,
+            Err(sentence) => Err(Refusal::bad(sentence.clone())),
+        };
+        let mut response = self.finish(answer, &request, access);
+        if route.is_ok_and(|route| route.is_tus()) {
+            tus::mark(response.headers_mut());
+        }
+        response
     }
 
     /// Tells a connection over the limit that it is one too many.
     pub(crate) fn turn_away(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
         let (request, _) = request.into_parts();
-        let access = Access::begin(peer, &request.method, &request.uri);
+        let access = Access::begin(peer, &Busy::default(), "unknown", &request.method, &request.uri);
         let full = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many connections; try again soon");
         self.finish(Err(full), &request, access)
     }
 
-    async fn dispatch(&self, request: &Parts) -> Result<Response<Body>, Refusal> {
-        if request.method == Method::OPTIONS {
-            return Ok(self.options(request));
+    async fn dispatch(
+        &self,
+        route: &Route,
+        request: &Parts,
+        body: Incoming,
+    ) -> Result<Response<Body>, Refusal> {
+        let method = if route.is_tus() { tus::method(request) } else { request.method.clone() };
+        if method == Method::OPTIONS {
+            return Ok(self.options(route, request));
         }
-        if !matches!(request.method, Method::GET | Method::HEAD) {
-            let sentence = format!("{} is not possible here, only {METHODS}", request.method);
-            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, sentence));
+        if *route == Route::Unknown {
+            return Err(Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this address"));
         }
-        let route = route(request.uri.path(), &self.app, &self.user)
-            .map_err(|sentence| Refusal::new(StatusCode::BAD_REQUEST, sentence))?;
+        if !route.allows(&method) {
+            return Err(Refusal::method(&method, route.methods()));
+        }
+        self.check_change(route, &method, request)?;
+        if route.is_tus() {
+            tus::check_version(&request.headers)?;
+        }
         match route {
-            Route::Index => Ok(pages::index()),
-            Route::File(key) => file::answer(&self.client, key, request, self.max_ranges).await,
+            Route::Index => page::index(&request.headers),
+            Route::Asset(name) => page::asset(name, &request.headers),
+            Route::NewFile(app, user) => upload::create(self, (app, user), request, body).await,
+            Route::File(key) if method == Method::DELETE => upload::delete(&self.client, key).await,
+            Route::File(key) => file::answer(&self.client, key.clone(), request, self.max_ranges).await,
+            Route::NewUpload(app, user) => tus::create(self, (app, user), request, body).await,
+            Route::Upload(key) if method == Method::PATCH => tus::append(self, key, request, body).await,
+            Route::Upload(key) if method == Method::DELETE => tus::terminate(self, key).await,
+            Route::Upload(key) => tus::progress(self, key).await,
+            Route::List => list::answer(&self.client, &self.owner, request).await,
+            Route::Config => pages::config(self),
             Route::Cluster => pages::cluster(&self.client).await,
-            Route::Unknown => Err(Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this address")),
+            Route::Session => self.session(request, body).await,
+            Route::Metrics => Ok(pages::metrics()),
+            Route::Unknown => unreachable!("it was answered above"),
         }
     }
 
-    fn options(&self, request: &Parts) -> Response<Body> {
+    /// Whether what changes something may do so.
+    fn check_change(&self, route: &Route, method: &Method, request: &Parts) -> Result<(), Refusal> {
+        if matches!(*method, Method::GET | Method::HEAD) {
+            return Ok(());
+        }
+        if route.is_of_files() && !self.writing {
+            return Err(Refusal::new(
+                StatusCode::FORBIDDEN,
+                "files cannot be changed here: writing is switched off",
+            ));
+        }
+        if !origin::may_change(request, &self.cors) {
+            let sentence = "pages of other origins may not change anything here";
+            return Err(Refusal::new(StatusCode::FORBIDDEN, sentence));
+        }
+        Ok(())
+    }
+
+    async fn session(&self, request: &Parts, body: Incoming) -> Result<Response<Body>, Refusal> {
+        match &self.sessions {
+            None => Err(Refusal::new(StatusCode::NOT_FOUND, "nothing is remembered of visitors here")),
+            Some(sessions) if request.method == Method::PUT => {
+                sessions.write(request, body, self.progress_timeout).await
+            }
+            Some(sessions) => sessions.read(&request.headers),
+        }
+    }
+
+    fn options(&self, route: &Route, request: &Parts) -> Response<Body> {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static(METHODS));
-        self.cors.apply_preflight(&request.headers, response.headers_mut());
+        let headers = response.headers_mut();
+        headers.insert(ALLOW, HeaderValue::from_static(route.methods()));
+        if route.is_tus() {
+            tus::describe(headers, self.max_upload_size);
+        }
+        self.cors.apply_preflight(&request.headers, route.methods(), headers);
         response
     }
 
@@ -87,6 +162,11 @@ impl Gateway {
         mut access: Access,
     ) -> Response<Body> {
         let mut response = answer.unwrap_or_else(Refusal::into_response);
+        let len = response.body().len();
+        if request.method == Method::HEAD && len > 0 {
+            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(len));
+            *response.body_mut() = Body::empty();
+        }
         response.headers_mut().insert(SERVER, HeaderValue::from_static("tnv"));
         self.cors.apply(&request.headers, response.headers_mut());
         access.answered(response.status());

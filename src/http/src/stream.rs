@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -18,6 +19,8 @@ const LINGER_BYTES: usize = 16 * 1024 * 1024;
 /// until the client has hung up as well.
 pub(crate) struct ClientStream<S> {
     inner: S,
+    /// What was read and put back.
+    read_ahead: Bytes,
     progress_timeout: Duration,
     timer: Pin<Box<Sleep>>,
     /// Whether `timer` counts the time that a write has been waiting for.
@@ -34,11 +37,17 @@ impl<S> ClientStream<S> {
     pub(crate) fn new(inner: S, progress_timeout: Duration) -> ClientStream<S> {
         ClientStream {
             inner,
+            read_ahead: Bytes::new(),
             progress_timeout,
             timer: Box::pin(sleep(progress_timeout)),
             waiting: false,
             lingering: None,
         }
+    }
+
+    /// Has the next reads begin with what an earlier one gave.
+    pub(crate) fn put_back(&mut self, read: Bytes) {
+        self.read_ahead = read;
     }
 
     /// Watches how long a write has been waiting.
@@ -62,7 +71,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
+        if self.read_ahead.is_empty() {
+            return Pin::new(&mut self.inner).poll_read(cx, buf);
+        }
+        let len = self.read_ahead.len().min(buf.remaining());
+        buf.put_slice(&self.read_ahead[..len]);
+        self.read_ahead.advance(len);
+        Poll::Ready(Ok(()))
     }
 }
 

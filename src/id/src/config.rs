@@ -11,6 +11,8 @@ use tnv_common::limits::Limits;
 pub struct Config {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// Where metrics can be had over HTTP, if anywhere.
+    pub admin_listen: Option<SocketAddr>,
     /// By how much the database moves at a time: 10 to 1,000,000. A restart skips the rest of a block.
     pub step: u32,
     /// Keys whose blocks are kept in memory at most.
@@ -26,6 +28,7 @@ impl Config {
     pub fn read(settings: &mut Settings) -> Config {
         Config {
             listen: settings.parse("listen", SocketAddr::from(([127, 0, 0, 1], 22000))),
+            admin_listen: settings.optional("admin_listen"),
             step: settings.number("step", 1000, 10..=1_000_000),
             max_keys: settings.number("max_keys", 10_000, 1..=10_000_000),
             database: DatabaseConfig::read(settings),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tnv_common::admin::Admin;
 use tnv_common::server::{Admission, BindError, bind, serve};
 use tnv_common::sqlite::DbError;
 use tokio::net::TcpListener;
@@ -27,6 +28,7 @@ pub enum StartError {
 pub struct IdServer {
     config: Config,
     listener: TcpListener,
+    admin: Admin,
     address: SocketAddr,
     service: Arc<IdService>,
 }
@@ -38,13 +40,14 @@ impl IdServer {
     /// [`StartError`] with a sentence for people.
     pub async fn bind(config: Config) -> Result<IdServer, StartError> {
         let listener = bind(config.listen)?;
+        let admin = Admin::bind(config.admin_listen)?;
         let address = listener.local_addr().unwrap_or(config.listen);
         let database = config.database.clone();
         let database = tokio::task::spawn_blocking(move || database.open(&MIGRATIONS))
             .await
             .unwrap_or(Err(DbError::Closed))?;
         let service = Arc::new(IdService::new(Arc::new(SqliteSteps(database)), config.step, config.max_keys));
-        Ok(IdServer { config, listener, address, service })
+        Ok(IdServer { config, listener, admin, address, service })
     }
 
     /// Where it listens.
@@ -54,10 +57,12 @@ impl IdServer {
 
     /// Serves until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
-        let IdServer { config, listener, address, service } = self;
+        let IdServer { config, listener, admin, address, service } = self;
         tracing::info!(%address, step = config.step, "the id server listens");
+        let admin = tokio::spawn(admin.run(shutdown.clone()));
         let admission = Admission::new(config.limits.max_connections);
         serve(listener, service, config.limits, admission, shutdown).await;
+        let _ = admin.await;
         tracing::info!("the id server has stopped");
     }
 }

@@ -84,7 +84,7 @@ commands! {
     Report = 14, Tracker, 148..=148_u64.saturating_add(crate::MAX_REPORT_LEN as u64);
     /// All groups and storages, as JSON (extension).
     State = 15, Tracker, 0..=0;
-    /// SADDRS for readers: a user without a group gets none by it (extension).
+    /// SADDRS for readers: a user without a group does not get one by it (extension).
     Locate = 16, Tracker, 400..=400;
     /// One number for a key.
     IdGet = 40, Id, 2..=65;
@@ -102,6 +102,20 @@ commands! {
     Stat = 74, Storage, 400..=400;
     /// Bytes of a file, if it still has the given checksum (extension).
     Read = 75, Storage, 448..=448;
+    /// Store a new file with its name, content type and checksum (extension).
+    Store = 76, Storage, 444..=i64::MAX as u64;
+    /// A user's files, page by page (extension).
+    List = 77, Storage, 279..=279_u64.saturating_add(crate::MAX_LIST_TEXT_LEN as u64);
+    /// Begin an upload that comes in parts and may be resumed (extension).
+    Begin = 78, Storage, 412..=412_u64.saturating_add(crate::MAX_LABELS_LEN as u64);
+    /// The next part of such an upload (extension).
+    Append = 79, Storage, 408..=i64::MAX as u64;
+    /// How far has such an upload come? (extension)
+    Progress = 80, Storage, 400..=400;
+    /// Such an upload is complete: make it a file (extension).
+    Finish = 81, Storage, 432..=432;
+    /// Forget such an upload (extension).
+    Abort = 82, Storage, 400..=400;
 }
 
 impl Command {

@@ -54,6 +54,8 @@ error_codes! {
     TOO_LARGE = 413, "too large";
     /// Offset or size outside the file.
     RANGE = 416, "range outside the file";
+    /// Somebody else is writing to this upload right now.
+    LOCKED = 423, "locked";
     /// A limit on how much one may ask is reached.
     BUSY = 429, "too many";
     /// Something broke on the server.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bytes::{Buf, BufMut};
+use bytes::{Buf, BufMut, BytesMut};
 
 use crate::Malformed;
 
@@ -31,6 +31,10 @@ pub(crate) fn take_i64(body: &mut &[u8], what: &str) -> Result<i64, Malformed> {
 
 pub(crate) fn take_u16(body: &mut &[u8], what: &str) -> Result<u16, Malformed> {
     body.try_get_u16().map_err(|_| Malformed::new(format!("the {what} is cut short")))
+}
+
+pub(crate) fn take_u8(body: &mut &[u8], what: &str) -> Result<u8, Malformed> {
+    body.try_get_u8().map_err(|_| Malformed::new(format!("the {what} is cut short")))
 }
 
 pub(crate) fn take_u32(body: &mut &[u8], what: &str) -> Result<u32, Malformed> {
@@ -145,4 +149,21 @@ pub(crate) fn whole_text<'a>(body: &'a [u8], what: &str) -> Result<&'a str, Malf
     } else {
         Err(Malformed::new(format!("the {what} does not end at its NUL")))
     }
+}
+
+/// A text after its length in two bytes.
+pub(crate) fn take_counted(body: &mut &[u8], what: &str) -> Result<String, Malformed> {
+    let len = usize::from(take_u16(body, what)?);
+    let (text, rest) =
+        body.split_at_checked(len).ok_or_else(|| Malformed::new(format!("the {what} is cut short")))?;
+    *body = rest;
+    String::from_utf8(text.to_vec()).map_err(|_| Malformed::new(format!("the {what} is not UTF-8")))
+}
+
+/// Writes a text after its length. Texts over 65,535 bytes do not occur: what is put here has been checked or came
+/// from a column of at most 1,024; the cut only keeps the frame whole.
+pub(crate) fn put_counted(text: &str, out: &mut BytesMut) {
+    let text = text.as_bytes().get(..usize::from(u16::MAX)).unwrap_or(text.as_bytes());
+    out.put_u16(text.len() as u16);
+    out.put_slice(text);
 }

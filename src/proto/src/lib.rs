@@ -13,6 +13,7 @@ mod header;
 mod reply;
 mod request;
 pub mod state;
+mod upload;
 
 pub use command::{Command, Server};
 pub use error::{ErrorCode, Failure, MAX_FAILURE_TEXT, Malformed};
@@ -22,4 +23,8 @@ pub use header::{HEADER_LEN, Header, STATUS_FAILURE, STATUS_OK};
 pub use reply::{Attributes, Checksum, IdRange, StorageAddresses};
 pub use request::{
     Beat, Download, FileKey, IdGet, IdLease, Join, MAX_REPORT_LEN, Read, Report, Request, Saddrs, Upload,
+};
+pub use upload::{
+    Append, Begin, FileList, Finish, Labels, List, ListOrder, MAX_CONTENT_TYPE_LEN, MAX_CURSOR_LEN,
+    MAX_LABELS_LEN, MAX_LIST_TEXT_LEN, MAX_NAME_LEN, NewUpload, NewUploadFixed, Store, UploadProgress,
 };

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::{Buf, BufMut, BytesMut};
 
-use crate::field::{take_i64, take_u16, take_u32, whole_text};
+use crate::field::{put_counted, take_counted, take_i64, take_u32, whole_text};
 use crate::{GroupName, Malformed};
 
 /// A BLAKE3 of a whole file. All zeros stands for "not known".
@@ -133,11 +133,8 @@ impl Attributes {
         out.put_i64(self.created_ms);
         out.put_u32(self.crc32);
         out.put_slice(&self.blake3.0);
-        for text in [&self.content_type, &self.name] {
-            let text = text.as_bytes().get(..usize::from(u16::MAX)).unwrap_or(text.as_bytes());
-            out.put_u16(text.len() as u16);
-            out.put_slice(text);
-        }
+        put_counted(&self.content_type, out);
+        put_counted(&self.name, out);
     }
 
     /// Reads the body. Bytes behind the last known field are ignored: later versions may add some.
@@ -162,13 +159,4 @@ fn take_checksum(body: &mut &[u8]) -> Result<Checksum, Malformed> {
     let mut checksum = Checksum::UNKNOWN;
     body.try_copy_to_slice(&mut checksum.0).map_err(|_| Malformed::new("the BLAKE3 is cut short"))?;
     Ok(checksum)
-}
-
-/// A text after its length in two bytes.
-fn take_counted(body: &mut &[u8], what: &str) -> Result<String, Malformed> {
-    let len = usize::from(take_u16(body, what)?);
-    let (text, rest) =
-        body.split_at_checked(len).ok_or_else(|| Malformed::new(format!("the {what} is cut short")))?;
-    *body = rest;
-    String::from_utf8(text.to_vec()).map_err(|_| Malformed::new(format!("the {what} is not UTF-8")))
 }

@@ -42,7 +42,7 @@ pub trait Request: Sized {
     }
 }
 
-fn finished(rest: &[u8]) -> Result<(), Malformed> {
+pub(crate) fn finished(rest: &[u8]) -> Result<(), Malformed> {
     if rest.is_empty() { Ok(()) } else { Err(Malformed::new(format!("{} bytes too many", rest.len()))) }
 }
 
@@ -295,11 +295,11 @@ impl FileKey {
         Ok(key)
     }
 
-    fn take(body: &mut &[u8]) -> Result<Self, Malformed> {
+    pub(crate) fn take(body: &mut &[u8]) -> Result<Self, Malformed> {
         Ok(FileKey { app: AppId::take(body)?, user: UserId::take(body)?, file: FileId::take(body)? })
     }
 
-    fn put(&self, out: &mut BytesMut) {
+    pub(crate) fn put(&self, out: &mut BytesMut) {
         self.app.put(out);
         self.user.put(out);
         self.file.put(out);

@@ -3,17 +3,18 @@
 
 #[path = "documented/page.rs"]
 mod page;
+#[path = "documented/values.rs"]
+mod values;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use bytes::BytesMut;
-use tnv_proto::state::{ClusterState, GroupState, Load, StorageReport, StorageState};
+use tnv_proto::state::ClusterState;
 use tnv_proto::*;
 
-use self::page::{PAGE, blocks, cells, frame, length};
-
-const BLAKE3_OF_HELLO: &str = "ea8f163db38682925e4491c5e58d4bb3506ef8c14eb78a86e908c5624a67200f";
+use self::page::{PAGE, blocks, cells, frame, layout, length};
+use self::values::{attributes, blake3_of_hello, group, host, key, new_upload, report, state};
 
 /// The body of a command's request.
 fn request_body(command: Command) -> Vec<u8> {
@@ -41,60 +42,6 @@ fn check_reply(command: Command, encode: impl FnOnce(&mut BytesMut)) {
     assert_eq!(reply_body(command), body, "{}", command.name());
 }
 
-fn key() -> FileKey {
-    FileKey::new("tnvideo", "tnv001", "6640c41807ffea386043bad2c6ee25000197").unwrap()
-}
-
-fn group() -> GroupName {
-    GroupName::new("group001").unwrap()
-}
-
-fn host() -> HostName {
-    HostName::new("storage-a").unwrap()
-}
-
-fn load() -> Load {
-    Load {
-        total_bytes: 4_000_000_000_000,
-        free_bytes: 3_000_000_000_000,
-        connections: 12,
-        uploads: 345,
-        downloads: 6789,
-        deletes: 1,
-        bytes_in: 1_000_000_000,
-        bytes_out: 20_000_000_000,
-    }
-}
-
-fn report() -> StorageReport {
-    StorageReport {
-        id: "8b209875-08fe-4353-a8c1-07588c6dadc3".to_owned(),
-        version: "0.1.0".to_owned(),
-        advertise: String::new(),
-        load: load(),
-    }
-}
-
-fn state() -> ClusterState {
-    let storage = StorageState {
-        id: report().id,
-        host: "storage-a".to_owned(),
-        address: "10.0.0.1:23000".to_owned(),
-        version: "0.1.0".to_owned(),
-        status: "ACTIVE".to_owned(),
-        started: 1_780_000_000,
-        joined: 1_780_000_001,
-        last_beat: 1_780_000_011,
-        load: Some(load()),
-    };
-    ClusterState {
-        version: "0.1.0".to_owned(),
-        host: "tracker-a".to_owned(),
-        now: 1_780_000_012,
-        groups: vec![GroupState { name: "group001".to_owned(), storages: vec![storage] }],
-    }
-}
-
 #[test]
 fn requests_to_trackers() {
     let version = Version::new("0.1.0").unwrap();
@@ -119,22 +66,41 @@ fn requests_to_id_servers() {
 
 #[test]
 fn requests_to_storages() {
-    for command in [Command::FileSize, Command::Delete, Command::Stat] {
+    for command in [Command::FileSize, Command::Delete, Command::Stat, Command::Progress, Command::Abort] {
         let body = request_body(command);
         assert_eq!(FileKey::decode(&body).unwrap(), key());
         assert_eq!(key().to_frame(command)[HEADER_LEN..], body);
     }
     let download = Download { key: key(), offset: 1, size: 3 };
     check_request(&download);
-    check_request(&Read { download, expected: Checksum::from_hex(BLAKE3_OF_HELLO).unwrap() });
+    check_request(&Read { download, expected: blake3_of_hello() });
 
+    let FileKey { app, user, .. } = key();
+    let (order, prefix, cursor) = (ListOrder::Newest, "he".to_owned(), String::new());
+    check_request(&List { app, user, order, limit: 1, prefix, cursor });
+    check_request(&Begin(new_upload()));
+    check_request(&Finish { key: key(), expected: blake3_of_hello() });
+}
+
+/// A request whose header counts what comes behind its fixed part.
+fn check_bulk<R: Request + PartialEq + Debug>(request: &R, decoded: &R, bulk: &[u8]) {
+    let body = request_body(R::COMMAND);
+    let (fixed, behind) = body.split_at(body.len() - bulk.len());
+    assert_eq!(behind, bulk);
+    assert_eq!(request.trailing_len(), bulk.len() as u64);
+    assert_eq!(&R::decode(fixed).unwrap(), decoded);
+    let header = Header::request(R::COMMAND, body.len() as u64).encode();
+    assert_eq!(request.to_frame(), [&header, fixed].concat());
+}
+
+#[test]
+fn requests_with_contents() {
     let upload = Upload { key: key(), size: 5 };
-    let (header, body) = frame("Upload request");
-    assert_eq!(Command::check(header, Server::Storage), Ok(Command::Upload));
-    let (fixed, contents) = body.split_at(Upload::LEN);
-    assert_eq!(Upload::decode(fixed).unwrap(), upload);
-    assert_eq!(upload.to_frame(), [&header.encode(), fixed].concat());
-    assert_eq!(contents, b"hello");
+    check_bulk(&upload, &upload, b"hello");
+    let store = Store(new_upload());
+    check_bulk(&store, &store, &[b"hello".as_slice(), &blake3_of_hello().0].concat());
+    let part = Append { key: key(), offset: 2, len: 3 };
+    check_bulk(&part, &Append { len: 0, ..part.clone() }, b"llo");
 }
 
 #[test]
@@ -179,23 +145,26 @@ fn replies_of_id_servers() {
 
 #[test]
 fn replies_of_storages() {
-    for command in [Command::Upload, Command::Delete] {
+    for command in [Command::Upload, Command::Delete, Command::Abort] {
         assert!(reply_body(command).is_empty());
     }
     check_reply(Command::FileSize, |out| out.extend_from_slice(&12_345_678_i64.to_be_bytes()));
     for command in [Command::Download, Command::Read] {
         assert_eq!(reply_body(command), b"ell");
     }
-    let attributes = Attributes {
-        size: 5,
-        created_ms: 1_780_000_002_345,
-        crc32: 0x3610_a686,
-        blake3: Checksum::from_hex(BLAKE3_OF_HELLO).unwrap(),
-        content_type: "text/markdown".to_owned(),
-        name: "hello.txt".to_owned(),
-    };
-    check_reply(Command::Stat, |out| attributes.encode(out));
-    assert_eq!(Attributes::decode(&reply_body(Command::Stat)).unwrap(), attributes);
+    for command in [Command::Stat, Command::Store, Command::Finish] {
+        check_reply(command, |out| attributes().encode(out));
+        assert_eq!(Attributes::decode(&reply_body(command)).unwrap(), attributes());
+    }
+    for (command, offset) in [(Command::Begin, 0), (Command::Progress, 2), (Command::Append, 5)] {
+        let progress = UploadProgress { offset, size: 5, expires_ms: 1_780_086_402_345 };
+        check_reply(command, |out| progress.encode(out));
+        assert_eq!(UploadProgress::decode(&reply_body(command)).unwrap(), progress);
+    }
+    let files = vec![(key().file, attributes())];
+    let page = FileList { files, next: "1780000002345:6640c41807ffea386043bad2c6ee25000197".to_owned() };
+    check_reply(Command::List, |out| page.encode(out));
+    assert_eq!(FileList::decode(&reply_body(Command::List)).unwrap(), page);
 }
 
 #[test]
@@ -263,6 +232,24 @@ fn the_table_of_errors() {
     );
 }
 
+#[test]
+fn the_table_of_text_fields() {
+    let section = PAGE.split("\n### ").find(|section| section.starts_with("Text fields")).unwrap();
+    let rows = section.lines().filter_map(|line| match cells(line)[..] {
+        [field, size, _] => size.parse().ok().map(|size: usize| (field, size)),
+        _ => None,
+    });
+    let of_code = [
+        ("app id", AppId::SIZE),
+        ("user id", UserId::SIZE),
+        ("file id", FileId::SIZE),
+        ("group", GroupName::SIZE),
+        ("host", HostName::SIZE),
+        ("version", Version::SIZE),
+    ];
+    assert_eq!(rows.collect::<Vec<_>>(), of_code);
+}
+
 /// Fields follow each other without a gap, and a request's add up to the lengths of the code.
 #[test]
 fn the_tables_of_layouts() {
@@ -280,13 +267,4 @@ fn the_tables_of_layouts() {
             None => assert!(before_tables.contains("No body.") && body == (0..=0), "{}", command.name()),
         }
     }
-}
-
-fn layout(name: &str, table: &str) -> (u64, Option<u64>) {
-    let rows = table.lines().map(cells).take_while(|cells| !cells.is_empty());
-    rows.fold((0, Some(0)), |(low, high), row| {
-        let (least, most) = length(row[1]);
-        assert_eq!((row[0].parse(), Some(low)), (Ok(low), high), "{name}: {row:?}");
-        (low + least, most.map(|most| low + most))
-    })
 }

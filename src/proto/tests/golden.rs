@@ -1,6 +1,9 @@
 //! Golden frames: the bytes of every request and reply, written down by hand from the layouts of docs/protocol.md.
 //! A test here that has to be changed means that older clients and servers no longer understand this one.
 
+#[path = "golden/uploads.rs"]
+mod uploads;
+
 use bytes::BytesMut;
 use tnv_proto::*;
 
@@ -296,6 +299,13 @@ fn command_table() {
         (73, "Delete", Server::Storage, 400, 400),
         (74, "Stat", Server::Storage, 400, 400),
         (75, "Read", Server::Storage, 448, 448),
+        (76, "Store", Server::Storage, 444, i64::MAX as u64),
+        (77, "List", Server::Storage, 279, 279 + 1024 + 4096),
+        (78, "Begin", Server::Storage, 412, 412 + 1024 + 128),
+        (79, "Append", Server::Storage, 408, i64::MAX as u64),
+        (80, "Progress", Server::Storage, 400, 400),
+        (81, "Finish", Server::Storage, 432, 432),
+        (82, "Abort", Server::Storage, 400, 400),
     ];
     let table: Vec<_> = Command::ALL
         .iter()

@@ -1,5 +1,8 @@
 //! Properties of every codec: what is encoded decodes to itself, and no bytes whatever make a decoder panic.
 
+#[path = "properties/uploads.rs"]
+mod uploads;
+
 use bytes::BytesMut;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -75,6 +78,14 @@ fn survives<R: Request + PartialEq + std::fmt::Debug>(request: &R) -> Result<(),
     }
     prop_assert_eq!(&R::decode(body).unwrap(), request);
     Ok(())
+}
+
+/// What is accepted encodes to a body that decodes to the same again.
+fn stable<R: Request + PartialEq + std::fmt::Debug>(body: &[u8]) {
+    if let Ok(request) = R::decode(body) {
+        let frame = request.to_frame();
+        assert_eq!(R::decode(&frame[HEADER_LEN..]).unwrap(), request);
+    }
 }
 
 fn encoded(encode: impl FnOnce(&mut BytesMut)) -> BytesMut {
@@ -157,7 +168,7 @@ proptest! {
 
     #[test]
     fn file_keys(key in file_key()) {
-        for command in [Command::FileSize, Command::Delete, Command::Stat] {
+        for command in [Command::FileSize, Command::Delete, Command::Stat, Command::Progress, Command::Abort] {
             let frame = key.to_frame(command);
             prop_assert_eq!(&FileKey::decode(&frame[HEADER_LEN..]).unwrap(), &key);
         }
@@ -223,12 +234,6 @@ proptest! {
     /// Whatever is accepted encodes to a body that decodes to the same again.
     #[test]
     fn no_bytes_make_a_decoder_panic(bytes in body_like()) {
-        fn stable<R: Request + PartialEq + std::fmt::Debug>(body: &[u8]) {
-            if let Ok(request) = R::decode(body) {
-                let frame = request.to_frame();
-                assert_eq!(R::decode(&frame[HEADER_LEN..]).unwrap(), request);
-            }
-        }
         stable::<Join>(&bytes);
         stable::<Beat>(&bytes);
         stable::<Saddrs>(&bytes);
@@ -248,7 +253,16 @@ proptest! {
 
 /// Bytes that reach deep into the decoders: noise, mostly NULs, and lengths at which a layout is full.
 fn body_like() -> impl Strategy<Value = Vec<u8>> {
-    let lengths = prop_oneof![Just(146), Just(171), Just(400), Just(408), Just(416), Just(448), 0..600_usize];
+    let lengths = prop_oneof![
+        Just(146),
+        Just(171),
+        Just(400),
+        Just(408),
+        Just(416),
+        Just(432),
+        Just(448),
+        0..600_usize
+    ];
     let byte = prop_oneof![4 => Just(0_u8), 4 => b'a'..=b'z', 1 => any::<u8>()];
     lengths.prop_flat_map(move |len| vec(byte.clone(), len))
 }

@@ -8,7 +8,7 @@ mod sqlite;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tnv_common::sqlite::DbError;
-use tnv_proto::{Attributes, Checksum, FileKey};
+use tnv_proto::{AppId, Attributes, Checksum, FileKey, ListOrder, UserId};
 
 pub use contract::contract;
 #[cfg(test)]
@@ -91,8 +91,56 @@ pub struct NewFile {
     pub crc32: u32,
     /// The BLAKE3 of its bytes.
     pub blake3: Checksum,
-    /// What its first bytes say it is.
+    /// Its content type: what its owner says, else what its first bytes say.
     pub content_type: String,
+    /// The name its owner gave it; empty if none.
+    pub name: String,
+}
+
+impl NewFile {
+    /// As STAT will tell it.
+    pub fn attributes(&self) -> Attributes {
+        Attributes {
+            size: self.size,
+            created_ms: self.created_ms,
+            crc32: self.crc32,
+            blake3: self.blake3,
+            content_type: self.content_type.clone(),
+            name: self.name.clone(),
+        }
+    }
+}
+
+/// A place in the order of a user's files: pages begin behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Position {
+    /// In the order of age.
+    Age {
+        /// When the file was stored, in milliseconds since 1970.
+        created_ms: i64,
+        /// Its id.
+        id: String,
+    },
+    /// In the order of names.
+    Name {
+        /// The file's name.
+        name: String,
+        /// Its id.
+        id: String,
+    },
+}
+
+/// Which part of a user's files is wanted.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// In which order.
+    pub order: ListOrder,
+    /// Where the page before ended; of the same order.
+    pub after: Option<Position>,
+    /// What names begin with.
+    pub prefix: String,
+    /// How many files at most.
+    pub limit: usize,
 }
 
 /// A copy of a deleted file whose bytes this storage still has to remove.
@@ -127,6 +175,9 @@ pub trait Catalog: Send + Sync {
 
     /// Whether the id is taken in the user's table, be it by whomever.
     async fn is_taken(&self, key: &FileKey) -> Result<bool, DbError>;
+
+    /// A page of a user's files with their ids. Older servers' files have no name and no age: empty, and 0.
+    async fn list(&self, app: &AppId, user: &UserId, page: Page) -> Result<Vec<(String, FileRow)>, DbError>;
 
     /// Adds a file and this storage's copy of it in one durable transaction. `false`: the id is taken, nothing was
     /// added.

@@ -17,6 +17,8 @@ const MIN_RESERVED_SPACE: u64 = 4 << 20;
 pub struct Config {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// Where metrics can be had over HTTP, if anywhere.
+    pub admin_listen: Option<SocketAddr>,
     /// The cluster's name, kept in the marks of its store paths.
     pub cluster: String,
     /// The group it belongs to.
@@ -37,6 +39,8 @@ pub struct Config {
     pub max_file_size: u64,
     /// Memory for transfers that move fast; each has 16 KiB beside it. At least 1 MiB.
     pub buffer_memory: u64,
+    /// How long an upload in parts is kept when nothing more comes.
+    pub part_expiry: Duration,
     /// Numbers fetched from an id server at a time.
     pub id_lease: u32,
     /// Where rows are kept.
@@ -52,6 +56,7 @@ impl Config {
     pub fn read(settings: &mut Settings) -> Config {
         let config = Config {
             listen: settings.parse("listen", SocketAddr::from(([127, 0, 0, 1], 23000))),
+            admin_listen: settings.optional("admin_listen"),
             cluster: settings.text("cluster", "tnv"),
             group: read_group(settings),
             store_paths: settings.paths("store_paths", &["data/store"]),
@@ -68,6 +73,11 @@ impl Config {
                 .max(MIN_RESERVED_SPACE),
             max_file_size: settings.size("max_file_size", i64::MAX as u64, 0..=i64::MAX as u64),
             buffer_memory: settings.size("buffer_memory", 32 << 20, 1 << 20..=1 << 40),
+            part_expiry: settings.duration(
+                "part_expiry",
+                Duration::from_secs(24 * 3600),
+                Duration::from_secs(60)..=Duration::from_secs(365 * 24 * 3600),
+            ),
             id_lease: settings.number("id_lease", 100, 1..=1_000_000),
             database: DatabaseConfig::read(settings),
             cache: CacheConfig::read(settings),

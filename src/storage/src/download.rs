@@ -239,6 +239,8 @@ mod tests {
             counters: Arc::default(),
             leftovers: Arc::default(),
             commits: TaskTracker::new(),
+            busy: crate::parts::Busy::default(),
+            part_expiry: std::time::Duration::from_secs(60),
         };
         let key = FileKey::new("a", "b", "c").unwrap();
         assert!(service.open(&key, &row(2), 0, 6).await.is_ok());

@@ -6,6 +6,8 @@ mod service;
 
 mod delete;
 mod download;
+mod list;
+mod parts;
 mod upload;
 
 mod files;
@@ -15,6 +17,7 @@ mod settle;
 
 mod buffer;
 mod load;
+mod pump;
 
 mod catalog;
 mod content_type;
@@ -22,9 +25,13 @@ mod layout;
 mod volume;
 
 pub use catalog::{
-    Catalog, FileRow, Leftover, Location, NewFile, SqliteCatalog, StorageRow, contract as catalog_contract,
+    Catalog, FileRow, Leftover, Location, NewFile, Page, Position, SqliteCatalog, StorageRow,
+    contract as catalog_contract,
 };
 pub use config::Config;
 pub use layout::{MAX_NUMBER, Place, table_of};
 pub use server::{StartError, Storage};
-pub use volume::{Candidate, Incoming, Mark, Owner, Received, Reservation, StorePath, Volume, VolumeError};
+pub use volume::{
+    Candidate, Incoming, Mark, Owner, PartWriter, Parts, Received, Reservation, StorePath, Volume,
+    VolumeError,
+};

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tnv_client::{IdClient, Options};
+use tnv_common::admin::Admin;
+use tnv_common::metrics::Metrics;
 use tnv_common::server::{Admission, BindError, bind, serve};
 use tnv_common::sqlite::DbError;
 use tnv_common::{clock, host};
@@ -22,6 +24,7 @@ use crate::files::Files;
 use crate::heartbeat::{Presence, beat};
 use crate::load::Counters;
 use crate::numbers::Numbers;
+use crate::parts::{Busy, expire};
 use crate::service::StorageService;
 use crate::settle::{SettleError, settle_uploads, sweep};
 use crate::volume::{Candidate, Volume, VolumeError};
@@ -64,6 +67,7 @@ pub enum StartError {
 pub struct Storage {
     config: Config,
     listener: TcpListener,
+    admin: Admin,
     address: SocketAddr,
     service: Arc<StorageService>,
     catalog: Arc<dyn Catalog>,
@@ -76,6 +80,7 @@ impl Storage {
     /// [`StartError`] with a sentence for people.
     pub async fn bind(config: Config) -> Result<Storage, StartError> {
         let listener = bind(config.listen)?;
+        let admin = Admin::bind(config.admin_listen)?;
         let address = listener.local_addr().unwrap_or(config.listen);
         let opening = config.clone();
         let (candidate, catalog) =
@@ -98,9 +103,11 @@ impl Storage {
             counters: Arc::new(Counters::default()),
             leftovers: Arc::new(Notify::new()),
             commits: TaskTracker::new(),
+            busy: Busy::default(),
+            part_expiry: config.part_expiry,
             volume,
         });
-        Ok(Storage { config, listener, address, service, catalog })
+        Ok(Storage { config, listener, admin, address, service, catalog })
     }
 
     /// Where it listens.
@@ -110,7 +117,7 @@ impl Storage {
 
     /// Serves until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Storage { config, listener, address, service, catalog } = self;
+        let Storage { config, listener, admin, address, service, catalog } = self;
         let storage = service.volume.owner().storage.clone();
         tracing::info!(%address, group = %config.group, storage, "the storage listens");
         if service.volume.space().1 == 0 {
@@ -122,11 +129,18 @@ impl Storage {
         }
         let admission = Admission::new(config.limits.max_connections);
         let tasks = TaskTracker::new();
+        tasks.spawn(admin.run(shutdown.clone()));
         let presence = Arc::new(presence(&config, address, &service, admission.clone()));
         for tracker in &config.trackers {
             tasks.spawn(beat(tracker.clone(), presence.clone(), shutdown.clone()));
         }
         tasks.spawn(sweep(service.volume.clone(), catalog, service.leftovers.clone(), shutdown.clone()));
+        tasks.spawn(expire(
+            service.volume.clone(),
+            service.busy.clone(),
+            config.part_expiry,
+            shutdown.clone(),
+        ));
         tasks.spawn(measure(service.volume.clone(), shutdown.clone()));
         tasks.close();
         let commits = service.commits.clone();
@@ -225,7 +239,9 @@ async fn measure(volume: Arc<Volume>, shutdown: CancellationToken) {
             _ = ticks.tick() => {}
             () = shutdown.cancelled() => return,
         }
-        let volume = volume.clone();
-        let _ = spawn_blocking(move || volume.refresh()).await;
+        let measuring = volume.clone();
+        let _ = spawn_blocking(move || measuring.refresh()).await;
+        let (total, free) = volume.space();
+        Metrics::global().measured(total, free);
     }
 }

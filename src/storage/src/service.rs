@@ -1,11 +1,12 @@
 //! The storage's commands.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use tnv_common::connection::{Connection, Interrupt, Reply};
 use tnv_common::server::Service;
-use tnv_proto::{Checksum, Command, Download, Failure, FileKey, GroupName, Read, Request, Server};
+use tnv_proto::{Checksum, Command, Download, Failure, FileKey, GroupName, List, Read, Request, Server};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
@@ -13,6 +14,7 @@ use crate::buffer::Budget;
 use crate::files::Files;
 use crate::load::Counters;
 use crate::numbers::Numbers;
+use crate::parts::Busy;
 use crate::volume::Volume;
 
 /// What the storage has, behind its commands. Each command's work is in the file of its name.
@@ -28,6 +30,10 @@ pub(crate) struct StorageService {
     pub(crate) leftovers: Arc<Notify>,
     /// Uploads whose bytes are here and whose rows are on their way: a stop waits for them.
     pub(crate) commits: TaskTracker,
+    /// Uploads in parts that are being written to.
+    pub(crate) busy: Busy,
+    /// How long an upload in parts waits for the next one.
+    pub(crate) part_expiry: Duration,
 }
 
 impl StorageService {
@@ -56,6 +62,13 @@ impl Service for StorageService {
     ) -> Result<Reply, Interrupt> {
         match command {
             Command::Upload => self.upload(connection).await,
+            Command::Store => self.store(connection).await,
+            Command::Begin => self.begin(connection).await,
+            Command::Append => self.append(connection).await,
+            Command::Finish => self.finish(connection).await,
+            Command::Progress => self.progress(&FileKey::decode(&connection.whole_body().await?)?).await,
+            Command::Abort => self.abort(&FileKey::decode(&connection.whole_body().await?)?).await,
+            Command::List => self.list(List::decode(&connection.whole_body().await?)?).await,
             Command::Delete => self.delete(connection).await,
             Command::FileSize => self.file_size(&FileKey::decode(&connection.whole_body().await?)?).await,
             Command::Stat => self.stat(&FileKey::decode(&connection.whole_body().await?)?).await,

@@ -1,19 +1,23 @@
-//! UPLOAD. Order: header, limits, room, bytes into a temporary name with checksums in passing, sync, rows, rename,
-//! reply. The rows come before the rename so that bytes under a final name always have a row; whatever a crash
-//! leaves under a temporary name, the next start gives its final name or removes, as the catalog says.
+//! UPLOAD and STORE. Order: header, limits, room, bytes into a temporary name with checksums in passing, sync, rows,
+//! rename, reply. The rows come before the rename so that bytes under a final name always have a row; whatever a
+//! crash leaves under a temporary name, the next start gives its final name or removes, as the catalog says.
 
 use std::io;
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use tnv_common::clock;
 use tnv_common::connection::{Connection, Interrupt, Reply};
-use tnv_proto::{ErrorCode, Failure, FileKey, Request, Upload};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tnv_proto::{
+    Attributes, Checksum, ErrorCode, Failure, FileKey, Labels, NewUpload, NewUploadFixed, Request, Store,
+    Upload,
+};
+use tokio::task::spawn_blocking;
 
-use crate::buffer::Buffer;
 use crate::catalog::{FileRow, Location, NewFile};
 use crate::files::Files;
 use crate::layout::Place;
+use crate::pump::{BrokenOff, pump};
 use crate::service::StorageService;
 use crate::volume::{Incoming, Received, Reservation, StorePath};
 
@@ -22,152 +26,189 @@ pub(crate) fn lost(error: tokio::task::JoinError) -> io::Error {
     io::Error::other(error)
 }
 
+/// What comes behind the bytes of an upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trailer {
+    Nothing,
+    Checksum,
+}
+
 impl StorageService {
     pub(crate) async fn upload(&self, connection: &mut Connection) -> Result<Reply, Interrupt> {
-        let request = Upload::decode(&connection.fixed_part(Upload::LEN).await?)?;
-        self.admit(&request, connection.body_left()).await?;
-        let reservation = self.volume.reserve(request.size)?;
-        let path = reservation.path().clone();
-        let created_ms = clock::unix_millis();
-        let number = self.numbers.next(&path).await?;
-        let place = Place::new(number, created_ms / 1000).ok_or_else(|| {
-            Failure::new(
-                ErrorCode::INTERNAL,
-                format!("the id server gave the number {number}, which has no path"),
-            )
-        })?;
-        let (incoming, received) = self.receive(connection, Incoming::new(path, place, request.size)).await?;
-        let file = self.describe(&request, &incoming, &received, created_ms);
-        let commit = commit(self.files.clone(), file, incoming, reservation);
-        // Begun it is finished, even if a stop cuts off this connection.
-        self.commits.spawn(commit).await.map_err(lost)??;
-        self.counters.uploads.add(1);
-        self.counters.bytes_in.add(request.size);
-        tracing::info!(peer = %connection.peer(), file = %request.key, size = request.size, number,
-            blake3 = %received.blake3, "uploaded");
+        let Upload { key, size } = Upload::decode(&connection.fixed_part(Upload::LEN).await?)?;
+        let new = NewUpload { key, size, labels: Labels::default() };
+        self.take_in(connection, new, Trailer::Nothing).await?;
         Ok(Reply::empty())
     }
 
-    /// What can be refused before a byte is taken, is.
-    async fn admit(&self, request: &Upload, body_left: u64) -> Result<(), Failure> {
-        if request.size != body_left {
-            return Err(Failure::bad_request(format!(
-                "the upload says {} bytes, its body has {body_left}",
-                request.size
-            )));
+    pub(crate) async fn store(&self, connection: &mut Connection) -> Result<Reply, Interrupt> {
+        let fixed = NewUploadFixed::decode(&connection.fixed_part(NewUploadFixed::LEN).await?)?;
+        let labels = connection.fixed_part(fixed.labels_len()).await?;
+        let stored = self.take_in(connection, fixed.with_labels(&labels)?, Trailer::Checksum).await?;
+        let mut body = BytesMut::with_capacity(256);
+        stored.encode(&mut body);
+        Ok(Reply::Body(body))
+    }
+
+    async fn take_in(
+        &self,
+        connection: &mut Connection,
+        new: NewUpload,
+        trailer: Trailer,
+    ) -> Result<Attributes, Interrupt> {
+        let behind = if trailer == Trailer::Checksum { Store::TRAILER_LEN as u64 } else { 0 };
+        if new.size.checked_add(behind) != Some(connection.body_left()) {
+            let text = format!("the upload says {} bytes, its body has {}", new.size, connection.body_left());
+            return Err(Failure::bad_request(text).into());
         }
-        if request.size > self.max_file_size {
+        self.admit(&new.key, new.size).await?;
+        let reservation = self.volume.reserve(new.size)?;
+        let (place, created_ms) = self.next_place(reservation.path()).await?;
+        let incoming = Incoming::new(reservation.path().clone(), place, new.size);
+        let incoming = pump(connection, new.size, incoming, &self.buffers).await.map_err(discard)?;
+        let received =
+            incoming.received().cloned().ok_or_else(|| io::Error::other("an upload was not finished"))?;
+        if trailer == Trailer::Checksum
+            && let Err(interrupt) = check_trailer(connection, received.blake3).await
+        {
+            return Err(discard(BrokenOff { sink: Some(incoming), why: interrupt }));
+        }
+        let (path, place) = incoming.hand_over();
+        let file = self.describe(new, &path, &place, &received, created_ms);
+        let key = file.key.clone();
+        let attributes = self.commit(file, path, place, Some(reservation)).await?;
+        tracing::info!(peer = %connection.peer(), file = %key, size = attributes.size, blake3 = %attributes.blake3,
+            "uploaded");
+        self.counters.uploads.add(1);
+        self.counters.bytes_in.add(attributes.size);
+        Ok(attributes)
+    }
+
+    /// What can be refused before a byte is taken, is.
+    pub(crate) async fn admit(&self, key: &FileKey, size: u64) -> Result<(), Failure> {
+        if size > self.max_file_size {
             return Err(Failure::new(
                 ErrorCode::TOO_LARGE,
-                format!("{} bytes are more than max_file_size = {}", request.size, self.max_file_size),
+                format!("{size} bytes are more than max_file_size = {}", self.max_file_size),
             ));
         }
-        if self.files.catalog().is_taken(&request.key).await? {
-            return Err(taken(&request.key));
+        if self.files.catalog().is_taken(key).await? {
+            return Err(taken(key));
         }
         Ok(())
     }
 
-    /// Takes the bytes off the connection. While one buffer is being written the other one fills.
-    async fn receive(
-        &self,
-        connection: &mut Connection,
-        incoming: Incoming,
-    ) -> Result<(Incoming, Received), Interrupt> {
-        let mut buffer = Buffer::small(connection.body_left());
-        let mut idle = Some((incoming, Buffer::small(0)));
-        let mut writing: Option<Writing> = None;
-        let mut moves = false;
-        loop {
-            // Large memory is for those who have filled a small one.
-            if moves {
-                buffer.grow(&self.buffers, connection.body_left());
-            }
-            moves = true;
-            let filled = match connection.read_bulk(buffer.bytes()).await {
-                Ok(filled) => filled,
-                Err(error) => {
-                    // Removing a large file takes a moment: not here.
-                    drop(spawn_blocking(move || drop(idle)));
-                    return Err(error.into());
-                }
-            };
-            if let Some(write) = writing.take() {
-                let written = write.await.map_err(lost)?;
-                idle = Some(written.map_err(|(path, error)| write_failure(&path, &error))?);
-            }
-            let Some((mut incoming, spare)) = idle.take() else {
-                return Err(io::Error::other("an upload lost its file").into());
-            };
-            if connection.body_left() == 0 {
-                let finish = move || {
-                    let outcome = incoming.write(buffer.filled(filled)).and_then(|()| incoming.finish());
-                    // A file that failed is removed here, off the reactor.
-                    outcome
-                        .map_err(|error| (incoming.path().clone(), error))
-                        .map(|received| (incoming, received))
-                };
-                let finished = spawn_blocking(finish).await.map_err(lost)?;
-                return finished.map_err(|(path, error)| write_failure(&path, &error).into());
-            }
-            let full = std::mem::replace(&mut buffer, spare);
-            writing = Some(spawn_blocking(move || {
-                let outcome = incoming.write(full.filled(filled));
-                outcome.map_err(|error| (incoming.path().clone(), error)).map(|()| (incoming, full))
-            }));
-        }
+    /// A place of its own for a new file, and the time that is part of its name, in milliseconds since 1970.
+    pub(crate) async fn next_place(&self, path: &StorePath) -> Result<(Place, i64), Failure> {
+        let created_ms = clock::unix_millis();
+        let number = self.numbers.next(path).await?;
+        let place = Place::new(number, created_ms / 1000).ok_or_else(|| {
+            let text = format!("the id server gave the number {number}, which has no path");
+            Failure::new(ErrorCode::INTERNAL, text)
+        })?;
+        Ok((place, created_ms))
     }
 
-    fn describe(
+    pub(crate) fn describe(
         &self,
-        request: &Upload,
-        incoming: &Incoming,
+        new: NewUpload,
+        path: &StorePath,
+        place: &Place,
         received: &Received,
         created_ms: i64,
     ) -> NewFile {
-        let (path, place) = (incoming.path(), incoming.place());
+        let content_type = match new.labels.content_type() {
+            "" => received.content_type,
+            told => told,
+        };
         NewFile {
-            key: request.key.clone(),
             group: self.group.to_string(),
             file_path: format!("{}/{}", path.written(), place.path()),
             path_index: path.index(),
             path: place.path(),
-            size: request.size,
+            size: new.size,
             created_ms,
             crc32: received.crc32,
             blake3: received.blake3,
-            content_type: received.content_type.to_owned(),
+            content_type: content_type.to_owned(),
+            name: new.labels.name().to_owned(),
+            key: new.key,
         }
+    }
+
+    /// Writes the rows of bytes that are durable under their temporary name, and gives them their final one. Begun it
+    /// is finished, even if a stop cuts off the connection.
+    pub(crate) async fn commit(
+        &self,
+        file: NewFile,
+        path: Arc<StorePath>,
+        place: Place,
+        reservation: Option<Reservation>,
+    ) -> Result<Attributes, Interrupt> {
+        let attributes = file.attributes();
+        let commit = commit(self.files.clone(), file, path, place, reservation);
+        self.commits.spawn(commit).await.map_err(lost)??;
+        Ok(attributes)
     }
 }
 
-/// Writes the rows and gives the bytes their final name.
+/// Removes what came of an upload that failed; off the reactor, for a large file takes a moment.
+fn discard(broken: BrokenOff<Incoming>) -> Interrupt {
+    if let Interrupt::Broken(error) = &broken.why {
+        tracing::info!(%error, "an upload broke off");
+    }
+    drop(spawn_blocking(move || drop(broken.sink)));
+    broken.why
+}
+
+async fn check_trailer(connection: &mut Connection, found: Checksum) -> Result<(), Interrupt> {
+    let mut told = Checksum::UNKNOWN;
+    connection.read_bulk(&mut told.0).await?;
+    check_expected(told, found).map_err(Interrupt::from)
+}
+
+/// Refuses bytes that are not those their sender meant.
+pub(crate) fn check_expected(expected: Checksum, found: Checksum) -> Result<(), Failure> {
+    if !expected.is_known() || expected == found {
+        return Ok(());
+    }
+    let text =
+        format!("the bytes that came have BLAKE3 {found}, those that were meant {expected}; send them again");
+    Err(Failure::new(ErrorCode::CHANGED, text))
+}
+
+/// From here on a row may stand for the bytes, whatever becomes of this process.
 async fn commit(
     files: Arc<Files>,
     file: NewFile,
-    incoming: Incoming,
-    reservation: Reservation,
-) -> Result<(), Failure> {
-    let (path, place, key) = (incoming.path().clone(), incoming.place().clone(), file.key.clone());
-    // From here on a row may stand for the bytes, whatever becomes of this process.
-    incoming.hand_over();
+    path: Arc<StorePath>,
+    place: Place,
+    reservation: Option<Reservation>,
+) -> Result<(), Interrupt> {
+    let key = file.key.clone();
     match files.catalog().insert(file).await {
         Ok(true) => {}
         Ok(false) => {
             remove(path, place).await;
-            return Err(taken(&key));
+            return Err(taken(&key).into());
         }
         Err(error) => match files.catalog().find(&key).await {
             Ok(Some(row)) if is_at(&row, &path, &place) => {}
             Ok(_) => {
                 remove(path, place).await;
-                return Err(error.into());
+                return Err(Failure::from(error).into());
             }
-            // Nobody knows; the next start will.
-            Err(_) => return Err(error.into()),
+            // Nobody knows; the next start will. A refusal would say that the file was not taken: no answer is the
+            // honest one, and the client asks what became of it.
+            Err(_) => {
+                tracing::error!(file = %key, %error, "the outcome of an upload is not known");
+                return Err(io::Error::other(error).into());
+            }
         },
     }
-    reservation.keep();
+    if let Some(reservation) = reservation {
+        reservation.keep();
+    }
     let publish = spawn_blocking(move || (path.publish(&place), place));
     if let Ok((Err(error), place)) = publish.await {
         tracing::warn!(place = place.path(), %error, "a file keeps its temporary name until the next start");
@@ -188,21 +229,9 @@ async fn remove(path: Arc<StorePath>, place: Place) {
     }
 }
 
-type Writing = JoinHandle<Result<(Incoming, Buffer), (Arc<StorePath>, io::Error)>>;
-
-fn taken(key: &FileKey) -> Failure {
+pub(crate) fn taken(key: &FileKey) -> Failure {
     Failure::new(
         ErrorCode::CONFLICT,
         format!("the file id {} is taken; files are never overwritten", key.file),
     )
-}
-
-/// Says what failed on the disk, and leaves the store path out if it is to blame.
-fn write_failure(path: &StorePath, error: &io::Error) -> Failure {
-    path.note_error(error);
-    let code = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorCode::NO_SPACE,
-        _ => ErrorCode::INTERNAL,
-    };
-    Failure::new(code, format!("cannot write to {}: {error}", path.written()))
 }

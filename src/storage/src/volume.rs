@@ -2,6 +2,7 @@
 
 mod incoming;
 mod mark;
+mod parts;
 mod store_path;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use tnv_proto::{ErrorCode, Failure, GroupName};
 
 pub use incoming::{Incoming, Received};
 pub use mark::{Mark, Owner};
+pub use parts::{PartWriter, Parts};
 pub use store_path::{Reservation, StorePath};
 
 use self::store_path::Prepared;

@@ -3,16 +3,21 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tnv_common::args::ServerArgs;
 use tnv_common::config::Settings;
+use tnv_common::server::BindError;
 use tnv_common::telemetry::{self, LogConfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Threads for blocking work such as disk I/O, at most.
 const MAX_BLOCKING_THREADS: usize = 128;
+
+/// Signals so close to each other are one.
+const SAME_WISH: Duration = Duration::from_millis(300);
 
 /// The servers that have a process of their own.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +65,23 @@ impl Config {
             Config::Storage(config) => Server::Storage(Box::new(tnv_storage::Storage::bind(config).await?)),
             Config::Http(config) => Server::Http(tnv_http::Server::bind(config).await?),
         })
+    }
+}
+
+/// The address that a server could not have, if that is why it does not start.
+pub(crate) fn bind_error(error: &anyhow::Error) -> Option<&BindError> {
+    if let Some(tnv_tracker::StartError::Bind(bind)) = error.downcast_ref() {
+        return Some(bind);
+    }
+    if let Some(tnv_id::StartError::Bind(bind)) = error.downcast_ref() {
+        return Some(bind);
+    }
+    if let Some(tnv_storage::StartError::Bind(bind)) = error.downcast_ref() {
+        return Some(bind);
+    }
+    match error.downcast_ref() {
+        Some(tnv_http::HttpError::Bind(bind)) => Some(bind),
+        _ => None,
     }
 }
 
@@ -130,13 +152,17 @@ pub(crate) fn stop_signal() -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let token = stop.clone();
     tokio::spawn(async move {
-        for second in [false, true] {
+        let mut stopping: Option<Instant> = None;
+        loop {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            if second {
-                std::process::exit(130);
+            match stopping {
+                None => stopping = Some(Instant::now()),
+                // Some send the signal to the process and to its group: that is one wish, not two.
+                Some(since) if since.elapsed() < SAME_WISH => continue,
+                Some(_) => std::process::exit(130),
             }
             tracing::info!(
                 "stopping: running transfers may finish (drain_timeout); a second signal stops at once"

@@ -9,13 +9,12 @@ use bytes::Bytes;
 use clap::Args;
 use tnv_client::{Client, Options, Source};
 use tnv_common::config::{Settings, Sources};
-use tnv_common::server::BindError;
 use tnv_common::telemetry::{self, LogConfig};
-use tnv_proto::{ErrorCode, FileId, FileKey};
+use tnv_proto::{ErrorCode, FileId, FileKey, Labels};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::role::{Config, runtime, say, stop_signal};
+use crate::role::{Config, bind_error, runtime, say, stop_signal};
 
 /// How long the storage may take to become active.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -154,8 +153,7 @@ async fn start(config: Config, option: &str) -> anyhow::Result<Running> {
 }
 
 fn is_taken(error: &anyhow::Error) -> bool {
-    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<BindError>());
-    causes.any(|bind| bind.error.kind() == std::io::ErrorKind::AddrInUse)
+    bind_error(error).is_some_and(|bind| bind.error.kind() == std::io::ErrorKind::AddrInUse)
 }
 
 async fn serve(args: &UpArgs, plan: Plan) -> anyhow::Result<()> {
@@ -209,7 +207,8 @@ async fn wait_until_active(client: &Client) -> anyhow::Result<()> {
 
 /// Uploads the sample clip, unless it is there, and says how to watch it.
 async fn demo(client: &Client, sample: &FileKey, url: &str) -> anyhow::Result<()> {
-    match client.upload(sample, Source::Memory(Bytes::from_static(SAMPLE))).await {
+    let labels = Labels::new("sample.mp4", "video/mp4")?;
+    match client.store(sample, &labels, Source::Memory(Bytes::from_static(SAMPLE))).await {
         Ok(_) => {}
         Err(error) if error.code() == Some(ErrorCode::CONFLICT) => {}
         Err(error) => return Err(error).context("cannot upload the sample clip"),

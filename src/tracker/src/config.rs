@@ -14,6 +14,8 @@ use tnv_proto::AppId;
 pub struct Config {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// Where metrics can be had over HTTP, if anywhere.
+    pub admin_listen: Option<SocketAddr>,
     /// The applications it serves; requests for others are refused with 403.
     pub apps: Vec<AppId>,
     /// How often it looks for storages that fell silent.
@@ -41,6 +43,7 @@ impl Config {
         let check_interval = settings.duration("check_interval", Duration::from_secs(10), shortest..=longest);
         let config = Config {
             listen: settings.parse("listen", SocketAddr::from(([127, 0, 0, 1], 21000))),
+            admin_listen: settings.optional("admin_listen"),
             apps: settings.list("apps", AppId::new("tnvideo").into_iter().collect()),
             check_interval,
             offline_after: settings.duration("offline_after", check_interval * 3, shortest..=longest * 7),

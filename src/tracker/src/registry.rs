@@ -87,17 +87,26 @@ impl Registry {
         Registry { groups: BTreeMap::new(), max_groups, max_storages }
     }
 
-    /// Makes a group known. One that is known already stays as it is.
+    /// Whether the group is known or could be made so.
     ///
     /// # Errors
     /// 507 when there are `max_groups`.
-    pub fn add_group(&mut self, group: &GroupName) -> Result<(), Failure> {
+    pub fn check_room_for(&self, group: &GroupName) -> Result<(), Failure> {
         if !self.groups.contains_key(group) && self.groups.len() >= self.max_groups {
             return Err(Failure::new(
                 ErrorCode::NO_SPACE,
                 format!("there are {} groups already, as many as max_groups allows", self.groups.len()),
             ));
         }
+        Ok(())
+    }
+
+    /// Makes a group known. One that is known already stays as it is.
+    ///
+    /// # Errors
+    /// As [`Registry::check_room_for`].
+    pub fn add_group(&mut self, group: &GroupName) -> Result<(), Failure> {
+        self.check_room_for(group)?;
         self.groups.entry(group.clone()).or_default();
         Ok(())
     }

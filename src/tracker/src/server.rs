@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tnv_common::admin::Admin;
 use tnv_common::server::{Admission, BindError, bind, serve};
 use tnv_common::sqlite::DbError;
 use tnv_proto::Failure;
@@ -31,6 +32,7 @@ pub enum StartError {
 pub struct Tracker {
     config: Config,
     listener: TcpListener,
+    admin: Admin,
     address: SocketAddr,
     service: Arc<TrackerService>,
 }
@@ -42,6 +44,7 @@ impl Tracker {
     /// [`StartError`] with a sentence for people.
     pub async fn bind(config: Config) -> Result<Tracker, StartError> {
         let listener = bind(config.listen)?;
+        let admin = Admin::bind(config.admin_listen)?;
         let address = listener.local_addr().unwrap_or(config.listen);
         let database = config.database.clone();
         let database = tokio::task::spawn_blocking(move || database.open(&MIGRATIONS))
@@ -53,7 +56,7 @@ impl Tracker {
         for group in &groups {
             service.registry().add_group(group).map_err(StartError::Groups)?;
         }
-        Ok(Tracker { config, listener, address, service: Arc::new(service) })
+        Ok(Tracker { config, listener, admin, address, service: Arc::new(service) })
     }
 
     /// Where it listens.
@@ -63,12 +66,13 @@ impl Tracker {
 
     /// Serves until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Tracker { config, listener, address, service } = self;
+        let Tracker { config, listener, admin, address, service } = self;
         tracing::info!(%address, "the tracker listens");
+        let admin = tokio::spawn(admin.run(shutdown.clone()));
         let watch = tokio::spawn(watch(service.clone(), config.clone(), shutdown.clone()));
         let admission = Admission::new(config.limits.max_connections);
         serve(listener, service, config.limits, admission, shutdown).await;
-        let _ = watch.await;
+        let _ = tokio::join!(watch, admin);
         tracing::info!("the tracker has stopped");
     }
 }

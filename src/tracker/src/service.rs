@@ -87,8 +87,9 @@ impl TrackerService {
             return self.registry().add_group(group);
         }
         if self.auto_create_groups {
-            self.registry().add_group(group)?;
+            self.registry().check_room_for(group)?;
             self.routes.add_group(group).await?;
+            self.registry().add_group(group)?;
             tracing::info!(%group, "a new group");
         }
         Ok(())

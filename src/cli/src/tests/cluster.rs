@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::BytesMut;
 use tnv_proto::state::{ClusterState, GroupState};
 use tnv_proto::{
-    Attributes, Checksum, Command, Download, ErrorCode, Failure, FileKey, GroupName, HEADER_LEN, Header,
-    Read, Request, Server, StorageAddresses, Upload,
+    Append, Attributes, Begin, Checksum, Command, Download, ErrorCode, Failure, FileKey, FileList, Finish,
+    GroupName, HEADER_LEN, Header, Labels, List, ListOrder, NewUpload, NewUploadFixed, Read, Request, Server,
+    StorageAddresses, Store, Upload, UploadProgress,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -35,6 +36,12 @@ pub(super) enum Fault {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) files: HashMap<FileKey, (Attributes, Vec<u8>)>,
+    /// Uploads in parts that are under way.
+    pub(super) parts: HashMap<FileKey, (NewUpload, Vec<u8>)>,
+    /// The offset of every APPEND.
+    pub(super) appends: Vec<u64>,
+    /// So many APPENDs more break off in the middle.
+    pub(super) cut_appends: usize,
     pub(super) commands: Vec<Command>,
     pub(super) fault: Fault,
 }
@@ -95,6 +102,15 @@ impl Cluster {
         self.state().files.insert(key(file), (attributes, bytes.to_vec()));
     }
 
+    /// The name and content type of all files, by contents.
+    pub(super) fn labels(&self) -> HashMap<Vec<u8>, (String, String)> {
+        let state = self.state();
+        let told = |(attributes, bytes): &(Attributes, Vec<u8>)| {
+            (bytes.clone(), (attributes.name.clone(), attributes.content_type.clone()))
+        };
+        state.files.values().map(told).collect()
+    }
+
     /// Changes what is stored but not what is known of it.
     pub(super) fn damage(&self, file: &str, change: impl FnOnce(&mut Vec<u8>)) {
         change(&mut self.state().files.get_mut(&key(file)).unwrap().1);
@@ -144,9 +160,10 @@ impl Connection {
         let reply = match (command.server(), &fault) {
             (Server::Storage, Fault::HangUp) => return ControlFlow::Break(()),
             (Server::Storage, Fault::Refuse(code)) => Err(Failure::new(*code, "as the test wants it")),
-            (_, Fault::Old) if matches!(command, Command::Stat | Command::Read | Command::State) => {
+            (_, Fault::Old) if is_later(command) => {
                 Err(Failure::bad_request(format!("unknown command {}", command as u8)))
             }
+            _ if command == Command::Append && self.cuts(body) => return ControlFlow::Break(()),
             _ => self.reply(command, body),
         };
         let frame = encode(command.server(), &reply);
@@ -169,6 +186,18 @@ impl Connection {
         }
     }
 
+    /// Whether this APPEND is to break off; half of it arrives then.
+    fn cuts(&self, body: &[u8]) -> bool {
+        let mut state = self.state.lock().unwrap();
+        if state.cut_appends == 0 {
+            return false;
+        }
+        state.cut_appends -= 1;
+        let half = (body.len() - Append::LEN) / 2;
+        state.append(&body[..Append::LEN + half]).unwrap();
+        true
+    }
+
     fn reply(&self, command: Command, body: &[u8]) -> Reply {
         let mut state = self.state.lock().unwrap();
         match command {
@@ -184,14 +213,20 @@ impl Connection {
                 Ok(out.to_vec())
             }
             Command::Upload => state.upload(body),
+            Command::Store => state.store(body),
+            Command::List => state.list(&List::decode(body)?),
+            Command::Begin => state.begin(Begin::decode(body)?.0),
+            Command::Append => state.append(body),
+            Command::Progress => state.progress(&FileKey::decode(body)?),
+            Command::Finish => state.finish(&Finish::decode(body)?),
+            Command::Abort => {
+                let key = FileKey::decode(body)?;
+                state.parts.remove(&key).map(|_| vec![]).ok_or_else(|| no_parts(&key))
+            }
             Command::FileSize => state
                 .find(&FileKey::decode(body)?)
                 .map(|(attributes, _)| attributes.size.to_be_bytes().to_vec()),
-            Command::Stat => state.find(&FileKey::decode(body)?).map(|(attributes, _)| {
-                let mut out = BytesMut::new();
-                attributes.encode(&mut out);
-                out.to_vec()
-            }),
+            Command::Stat => state.find(&FileKey::decode(body)?).map(|(attributes, _)| encoded(attributes)),
             Command::Download => state.download(&Download::decode(body)?),
             Command::Read => state.download(&Read::decode(body)?.download),
             Command::Delete => {
@@ -212,21 +247,94 @@ impl State {
 
     fn upload(&mut self, body: &[u8]) -> Reply {
         let (fixed, bytes) = body.split_at(Upload::LEN);
-        let upload = Upload::decode(fixed)?;
-        assert_eq!(upload.size, bytes.len() as u64);
-        if self.files.contains_key(&upload.key) {
-            return Err(Failure::new(ErrorCode::CONFLICT, format!("{} exists", upload.key)));
+        let Upload { key, size } = Upload::decode(fixed)?;
+        self.insert(NewUpload { key, size, labels: Labels::default() }, bytes)?;
+        Ok(vec![])
+    }
+
+    fn store(&mut self, body: &[u8]) -> Reply {
+        let labels = NewUploadFixed::decode(&body[..NewUploadFixed::LEN])?.labels_len();
+        let (head, rest) = body.split_at(NewUploadFixed::LEN + labels);
+        let (bytes, trailer) = rest.split_last_chunk::<32>().unwrap();
+        assert_eq!(Checksum(*trailer), blake3(bytes));
+        self.insert(Store::decode(head)?.0, bytes)
+    }
+
+    /// Adds a file: its attributes.
+    fn insert(&mut self, new: NewUpload, bytes: &[u8]) -> Reply {
+        assert_eq!(new.size, bytes.len() as u64);
+        if self.files.contains_key(&new.key) {
+            return Err(Failure::new(ErrorCode::CONFLICT, format!("{} exists", new.key)));
         }
         let attributes = Attributes {
-            size: upload.size,
-            created_ms: 0,
+            size: new.size,
+            created_ms: 1_700_000_000_000 + self.files.len() as i64,
             crc32: 0,
             blake3: blake3(bytes),
-            content_type: String::new(),
-            name: String::new(),
+            content_type: new.labels.content_type().to_owned(),
+            name: new.labels.name().to_owned(),
         };
-        self.files.insert(upload.key, (attributes, bytes.to_vec()));
-        Ok(vec![])
+        let told = encoded(&attributes);
+        self.files.insert(new.key, (attributes, bytes.to_vec()));
+        Ok(told)
+    }
+
+    fn list(&self, list: &List) -> Reply {
+        let mut files: Vec<_> = self
+            .files
+            .iter()
+            .filter(|(key, (attributes, _))| {
+                key.app == list.app && key.user == list.user && attributes.name.starts_with(&list.prefix)
+            })
+            .map(|(key, (attributes, _))| (key.file.clone(), attributes.clone()))
+            .collect();
+        match list.order {
+            ListOrder::Newest => files.sort_by_key(|(id, told)| (-told.created_ms, id.clone())),
+            ListOrder::Name => files.sort_by_key(|(id, told)| (told.name.clone(), id.clone())),
+        }
+        let start = if list.cursor.is_empty() { 0 } else { list.cursor.parse::<usize>().unwrap() };
+        let end = files.len().min(start + usize::from(list.limit));
+        let next = if end < files.len() { end.to_string() } else { String::new() };
+        let mut out = BytesMut::new();
+        FileList { files: files[start..end].to_vec(), next }.encode(&mut out);
+        Ok(out.to_vec())
+    }
+
+    fn begin(&mut self, new: NewUpload) -> Reply {
+        let key = new.key.clone();
+        let (begun, _) = self.parts.entry(key.clone()).or_insert_with(|| (new.clone(), Vec::new()));
+        if self.files.contains_key(&key) || begun.size != new.size {
+            return Err(Failure::new(ErrorCode::CONFLICT, format!("{key} exists")));
+        }
+        self.progress(&key)
+    }
+
+    fn append(&mut self, body: &[u8]) -> Reply {
+        let (fixed, bytes) = body.split_at(Append::LEN);
+        let Append { key, offset, .. } = Append::decode(fixed)?;
+        self.appends.push(offset);
+        let (_, held) = self.parts.get_mut(&key).ok_or_else(|| no_parts(&key))?;
+        if offset != held.len() as u64 {
+            return Err(Failure::new(ErrorCode::CONFLICT, format!("{} bytes are here", held.len())));
+        }
+        held.extend_from_slice(bytes);
+        self.progress(&key)
+    }
+
+    fn progress(&self, key: &FileKey) -> Reply {
+        let (new, held) = self.parts.get(key).ok_or_else(|| no_parts(key))?;
+        let mut out = BytesMut::new();
+        UploadProgress { offset: held.len() as u64, size: new.size, expires_ms: 1 }.encode(&mut out);
+        Ok(out.to_vec())
+    }
+
+    fn finish(&mut self, finish: &Finish) -> Reply {
+        let (new, held) = self.parts.get(&finish.key).cloned().ok_or_else(|| no_parts(&finish.key))?;
+        if finish.expected != blake3(&held) {
+            return Err(Failure::new(ErrorCode::CHANGED, "other bytes"));
+        }
+        self.parts.remove(&finish.key);
+        self.insert(new, &held)
     }
 
     fn download(&self, download: &Download) -> Reply {
@@ -237,6 +345,33 @@ impl State {
             Failure::new(ErrorCode::RANGE, format!("{} has {} bytes", download.key, bytes.len()))
         })
     }
+}
+
+fn is_later(command: Command) -> bool {
+    use Command as C;
+    matches!(
+        command,
+        C::Stat
+            | C::Read
+            | C::State
+            | C::Store
+            | C::List
+            | C::Begin
+            | C::Append
+            | C::Progress
+            | C::Finish
+            | C::Abort
+    )
+}
+
+fn no_parts(key: &FileKey) -> Failure {
+    Failure::new(ErrorCode::NOT_FOUND, format!("no parts of {key}"))
+}
+
+fn encoded(attributes: &Attributes) -> Vec<u8> {
+    let mut out = BytesMut::new();
+    attributes.encode(&mut out);
+    out.to_vec()
 }
 
 fn encode(server: Server, reply: &Reply) -> Vec<u8> {

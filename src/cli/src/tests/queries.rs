@@ -114,3 +114,22 @@ async fn a_closed_pipe_is_quiet() {
         super::client_into(super::closed_pipe(), &cluster.address, ["groups"], std::future::pending()).await;
     assert_eq!(outcome, (141, String::new()));
 }
+
+#[tokio::test]
+async fn cat_writes_to_standard_output() {
+    let cluster = Cluster::start().await;
+    cluster.add("f1", "", b"0123456789");
+    let cat = async |more: &[&str]| {
+        client(&cluster.address, ["cat", "tnvideo", "tnv001", "f1"].iter().chain(more)).await
+    };
+    let outcome = cat(&[]).await;
+    assert_eq!((outcome.code, outcome.out.as_slice()), (0, &b"0123456789"[..]));
+    assert!(outcome.err.contains("checksum verified"), "{outcome:?}");
+    let outcome = cat(&["2", "3", "--json"]).await;
+    assert_eq!((outcome.code, outcome.text(), outcome.err.as_str()), (0, "234", ""));
+    let outcome = cat(&["5", "6", "--json"]).await;
+    outcome.assert_code(4);
+    assert_eq!(outcome.json_error()["code"], 416);
+    cluster.damage("f1", |bytes| bytes[3] ^= 1);
+    cat(&[]).await.assert_code(6);
+}

@@ -51,19 +51,6 @@ async fn a_part_of_a_file_is_uploaded() {
 }
 
 #[tokio::test]
-async fn several_files_are_uploaded_in_turn() {
-    let cluster = Cluster::start().await;
-    let (_a, first) = file("first", b"one");
-    let (_b, second) = file("second", b"");
-    let outcome = upload(&cluster, [&first, &second]).await;
-    outcome.assert_code(0);
-    let ids: Vec<_> = outcome.text().lines().collect();
-    assert_eq!(ids.len(), 2);
-    assert_eq!(cluster.contents()[&key(ids[0])], b"one");
-    assert_eq!(cluster.contents()[&key(ids[1])], b"");
-}
-
-#[tokio::test]
 async fn json_tells_everything_on_one_line_each() {
     let cluster = Cluster::start().await;
     let (_folder, path) = file("f", b"12345");
@@ -108,13 +95,48 @@ async fn one_id_does_not_do_for_several_files() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_if_one_of_the_paths_is_wrong() {
+async fn a_folder_is_not_a_file() {
     let cluster = Cluster::start().await;
-    let (folder, path) = file("f", b"12345");
-    let outcome = upload(&cluster, [path.as_path(), folder.path()]).await;
+    let (folder, _path) = file("f", b"12345");
+    let outcome = upload(&cluster, [folder.path()]).await;
     outcome.assert_code(1);
-    assert!(outcome.err.contains("is a directory; only regular files can be uploaded"), "{outcome:?}");
+    assert!(outcome.err.contains("is a directory; -r uploads the files in it"), "{outcome:?}");
     assert!(outcome.out.is_empty() && cluster.commands().is_empty());
+}
+
+#[tokio::test]
+async fn name_and_type_go_along() {
+    let cluster = Cluster::start().await;
+    let (_folder, path) = file("电影.mp4", b"12345");
+    upload(&cluster, [&path]).await.assert_code(0);
+    assert_eq!(cluster.labels()[&b"12345"[..]], ("电影.mp4".into(), "video/mp4".into()));
+    let (_folder, path) = file("README", b"text");
+    upload(&cluster, [&path]).await.assert_code(0);
+    assert_eq!(cluster.labels()[&b"text"[..]], ("README".into(), String::new()));
+    let given = ["--name", "a film", "--type", "video/webm", "--json"].map(OsString::from);
+    let outcome =
+        upload(&cluster, given.into_iter().chain([path.clone().into(), "2".into(), "1".into()])).await;
+    assert_eq!(cluster.labels()[&b"x"[..]], ("a film".into(), "video/webm".into()));
+    assert_eq!(
+        (&outcome.json()[0]["name"], &outcome.json()[0]["content_type"]),
+        (&json!("a film"), &json!("video/webm"))
+    );
+    for wrong in [["--name", "a\nb"], ["--type", "film"]] {
+        let words = wrong.map(OsString::from).into_iter().chain([path.clone().into()]);
+        upload(&cluster, words).await.assert_code(2);
+    }
+}
+
+#[tokio::test]
+async fn an_older_storage_takes_the_bytes() {
+    let cluster = Cluster::start().await;
+    cluster.break_with(Fault::Old);
+    let (_folder, path) = file("f", &[7; 5000]);
+    for more in [&["-q"][..], &["-q", "--part-size", "1K"]] {
+        let outcome = upload(&cluster, more.iter().map(OsString::from).chain([path.clone().into()])).await;
+        outcome.assert_code(0);
+        assert_eq!(cluster.contents()[&key(outcome.text().trim_end())], [7; 5000]);
+    }
 }
 
 #[tokio::test]
@@ -136,7 +158,7 @@ async fn an_unknown_outcome_is_told_with_the_id() {
     outcome.assert_code(6);
     assert!(outcome.out.is_empty());
     assert_eq!(outcome.json_error()["id"], "mine");
-    let uploads = cluster.commands().into_iter().filter(|command| *command == Command::Upload).count();
+    let uploads = cluster.commands().into_iter().filter(|command| *command == Command::Store).count();
     assert_eq!(uploads, 1, "an upload is never repeated where it may have been taken");
 }
 

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::BytesMut;
 use tnv_proto::{
-    Command, ErrorCode, Failure, GroupName, HEADER_LEN, Header, Server, StorageAddresses, Upload,
+    Append, Command, ErrorCode, Failure, GroupName, HEADER_LEN, Header, NewUploadFixed, Server,
+    StorageAddresses, Upload,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -90,7 +91,7 @@ pub(crate) enum Answer {
 pub(crate) struct Incoming {
     pub(crate) command: Command,
     pub(crate) body: Vec<u8>,
-    /// Bytes of an upload that follow.
+    /// Bytes that follow: an upload's contents, and the checksum behind those of a STORE.
     pub(crate) bulk: u64,
 }
 
@@ -107,10 +108,19 @@ impl Wire {
         self.stream.read_exact(&mut header).await.ok()?;
         let header = Header::decode(header).unwrap();
         let command = Command::check(header, self.kind).unwrap();
-        let fixed = if command == Command::Upload { Upload::LEN as u64 } else { header.body_len };
-        let mut body = vec![0; fixed as usize];
+        let fixed = match command {
+            Command::Upload => Upload::LEN,
+            Command::Store => NewUploadFixed::LEN,
+            Command::Append => Append::LEN,
+            _ => header.body_len as usize,
+        };
+        let mut body = vec![0; fixed];
         self.stream.read_exact(&mut body).await.ok()?;
-        Some(Incoming { command, body, bulk: header.body_len - fixed })
+        if command == Command::Store {
+            body.resize(fixed + NewUploadFixed::decode(&body).unwrap().labels_len(), 0);
+            self.stream.read_exact(&mut body[fixed..]).await.ok()?;
+        }
+        Some(Incoming { command, bulk: header.body_len - body.len() as u64, body })
     }
 
     /// Reads so many bytes of an upload.

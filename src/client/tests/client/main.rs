@@ -4,9 +4,12 @@ mod fake;
 
 mod download;
 mod failover;
+mod list;
 mod older;
+mod parts;
 mod pooling;
 mod resume;
+mod store;
 mod upload;
 mod upload_outcome;
 
@@ -14,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tnv_client::{Client, Options};
-use tnv_proto::{AppId, Attributes, Checksum, FileKey, UserId};
+use tnv_proto::{AppId, Attributes, Checksum, FileKey, Labels, UserId};
 use tokio::sync::mpsc;
 
 fn key() -> FileKey {
@@ -27,6 +30,10 @@ fn app() -> AppId {
 
 fn user() -> UserId {
     UserId::new("tnv001").unwrap()
+}
+
+fn labels() -> Labels {
+    Labels::new("电影.mp4", "video/mp4").unwrap()
 }
 
 /// A cluster of one tracker.

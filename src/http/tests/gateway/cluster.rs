@@ -18,6 +18,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::http::in_time;
+use crate::writes::{self, Writes};
+
 /// Byte number `offset` of every file.
 pub(crate) fn byte_at(offset: u64) -> u8 {
     (offset % 251) as u8
@@ -45,6 +48,10 @@ pub(crate) struct Faults {
     pub(crate) replaced: bool,
     /// The storage knows the commands of the seed only.
     pub(crate) old: bool,
+    /// The storage refuses to take bytes.
+    pub(crate) writes: Option<ErrorCode>,
+    /// The storage refuses to make files of uploads.
+    pub(crate) finishes: Option<ErrorCode>,
 }
 
 /// What the storage has seen.
@@ -59,10 +66,13 @@ pub(crate) struct Seen {
 }
 
 #[derive(Default)]
-struct State {
-    files: HashMap<FileKey, Attributes>,
+pub(crate) struct State {
+    pub(crate) files: HashMap<FileKey, Attributes>,
+    pub(crate) writes: Writes,
+    /// Bytes of uploads in parts that the storage has.
+    pub(crate) arrived: watch::Sender<u64>,
     connections: usize,
-    faults: Faults,
+    pub(crate) faults: Faults,
     dead: bool,
 }
 
@@ -117,6 +127,25 @@ impl Cluster {
             name: name.to_owned(),
         };
         self.state().files.insert(FileKey::new(app, user, file).unwrap(), attributes);
+    }
+
+    /// A file of app `tnvideo`, user `tnv001`, that was uploaded: its attributes and contents.
+    pub(crate) fn uploaded(&self, file: &str) -> Option<(Attributes, Vec<u8>)> {
+        let key = FileKey::new("tnvideo", "tnv001", file).unwrap();
+        let state = self.state();
+        Some((state.files.get(&key)?.clone(), state.writes.contents.get(&key)?.clone()))
+    }
+
+    /// How many files and unfinished uploads there are.
+    pub(crate) fn kept(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.files.len(), state.writes.pending.len())
+    }
+
+    /// Waits until so many bytes of uploads in parts have arrived at the storage.
+    pub(crate) async fn arrived(&self, bytes: u64) {
+        let mut arrived = self.state().arrived.subscribe();
+        in_time(arrived.wait_for(|arrived| *arrived >= bytes)).await.unwrap();
     }
 
     pub(crate) fn fault(&self, change: impl FnOnce(&mut Faults)) {
@@ -178,16 +207,20 @@ async fn listen<F: Future<Output = io::Result<()>> + Send + 'static>(
     }
 }
 
-async fn next_request(
+async fn next_header(
     stream: &mut TcpStream,
     server: Server,
-) -> io::Result<(Result<Command, Failure>, Vec<u8>)> {
+) -> io::Result<(Header, Result<Command, Failure>)> {
     let mut header = [0; HEADER_LEN];
     stream.read_exact(&mut header).await?;
     let header = Header::decode(header).unwrap();
+    Ok((header, Command::check(header, server)))
+}
+
+async fn whole_body(stream: &mut TcpStream, header: Header) -> io::Result<Vec<u8>> {
     let mut body = vec![0; header.body_len as usize];
     stream.read_exact(&mut body).await?;
-    Ok((Command::check(header, server), body))
+    Ok(body)
 }
 
 async fn succeed(stream: &mut TcpStream, server: Server, body: &[u8]) -> io::Result<()> {
@@ -204,7 +237,8 @@ async fn fail(stream: &mut TcpStream, server: Server, failure: &Failure) -> io::
 
 async fn track(mut stream: TcpStream, state: Arc<Mutex<State>>, storage: String) -> io::Result<()> {
     loop {
-        let (command, body) = next_request(&mut stream, Server::Tracker).await?;
+        let (header, command) = next_header(&mut stream, Server::Tracker).await?;
+        let body = whole_body(&mut stream, header).await?;
         let fault = state.lock().unwrap().faults.tracker;
         if let Some(code) = fault {
             fail(&mut stream, Server::Tracker, &Failure::new(code, "as scripted")).await?;
@@ -238,7 +272,21 @@ async fn store(mut stream: TcpStream, state: Arc<Mutex<State>>, seen: watch::Sen
         }
     }
     loop {
-        let (command, body) = next_request(&mut stream, Server::Storage).await?;
+        let (header, command) = next_header(&mut stream, Server::Storage).await?;
+        if let Ok(command @ (Command::Store | Command::Append)) = command {
+            match writes::receive(&mut stream, command, header, &state).await? {
+                Ok(body) => succeed(&mut stream, Server::Storage, &body).await?,
+                Err(failure) => {
+                    fail(&mut stream, Server::Storage, &failure).await?;
+                    // As a real one does: nobody reads the rest.
+                    stream.shutdown().await?;
+                    tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
+                    return Ok(());
+                }
+            }
+            continue;
+        }
+        let body = whole_body(&mut stream, header).await?;
         match answer(command, &body, &state) {
             Ok(Answer::Body(body)) => succeed(&mut stream, Server::Storage, &body).await?,
             Ok(Answer::File(download, size)) => {
@@ -261,10 +309,13 @@ enum Answer {
 }
 
 fn answer(command: Result<Command, Failure>, body: &[u8], state: &Mutex<State>) -> Result<Answer, Failure> {
-    let state = state.lock().unwrap();
+    let mut state = state.lock().unwrap();
     let command = command?;
     if let Some(code) = state.faults.storage {
         return Err(Failure::new(code, "as scripted"));
+    }
+    if let Some(answered) = writes::answer(command, body, &mut state) {
+        return answered.map(Answer::Body);
     }
     if state.faults.old && matches!(command, Command::Stat | Command::Read) {
         return Err(Failure::bad_request("an unknown command"));

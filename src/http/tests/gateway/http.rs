@@ -35,6 +35,10 @@ impl Answer {
         value
     }
 
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
@@ -50,7 +54,16 @@ impl Connection {
     }
 
     pub(crate) async fn send(&mut self, text: &str) {
-        self.stream.write_all(text.as_bytes()).await.unwrap();
+        self.send_bytes(text.as_bytes()).await;
+    }
+
+    pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
+        in_time(self.stream.write_all(bytes)).await.unwrap();
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) async fn close(&mut self) {
+        self.stream.shutdown().await.unwrap();
     }
 
     /// Sends a request without a body; `fields` are whole lines.
@@ -88,7 +101,7 @@ impl Connection {
     /// Reads an answer and its body, which must be as long as its header says.
     pub(crate) async fn answer(&mut self) -> Answer {
         let mut answer = self.head().await;
-        if answer.status != 304 && answer.status != 204 {
+        if !matches!(answer.status, 100 | 204 | 304) {
             let len: usize = answer.header("content-length").expect("no Content-Length").parse().unwrap();
             answer.body = self.bytes(len).await;
         }
@@ -118,6 +131,21 @@ impl Connection {
 pub(crate) async fn get(address: SocketAddr, path: &str, fields: &[&str]) -> Answer {
     let mut connection = Connection::open(address).await;
     connection.request("GET", path, fields).await;
+    connection.answer().await
+}
+
+/// One request with a body, on a connection of its own.
+pub(crate) async fn send(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    fields: &[&str],
+    body: &[u8],
+) -> Answer {
+    let mut connection = Connection::open(address).await;
+    let length = format!("Content-Length: {}", body.len());
+    connection.request(method, path, &[fields, &[&length]].concat()).await;
+    connection.send_bytes(body).await;
     connection.answer().await
 }
 

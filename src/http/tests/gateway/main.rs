@@ -3,8 +3,15 @@
 
 mod cluster;
 mod http;
+mod writes;
 
 mod answers;
 mod connections;
+mod http2;
+mod lists;
+mod pages;
 mod ranges;
+mod sessions;
+mod tus;
+mod uploads;
 mod upstream;

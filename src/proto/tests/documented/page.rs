@@ -61,3 +61,15 @@ pub(crate) fn length(text: &str) -> (u64, Option<u64>) {
         _ => (number(&text), Some(number(&text))),
     }
 }
+
+/// How long a body with the layout of this table may be. Fields follow each other without a gap: a row begins where
+/// the one before ends, or `then` where that depends on lengths within the body.
+pub(crate) fn layout(name: &str, table: &str) -> (u64, Option<u64>) {
+    let rows = table.lines().map(cells).take_while(|cells| !cells.is_empty());
+    rows.fold((0, Some(0)), |(low, high), row| {
+        let begins = if high == Some(low) { low.to_string() } else { "then".to_owned() };
+        assert_eq!(row[0], begins, "{name}: {row:?}");
+        let (least, most) = length(row[1]);
+        (low + least, high.zip(most).map(|(high, most)| high + most))
+    })
+}

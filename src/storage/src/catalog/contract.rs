@@ -1,8 +1,8 @@
 //! What every catalog must do.
 
-use tnv_proto::{Checksum, FileKey};
+use tnv_proto::{Checksum, FileKey, ListOrder};
 
-use super::{Catalog, Leftover, Location, NewFile, StorageRow};
+use super::{Catalog, Leftover, Location, NewFile, Page, Position, StorageRow};
 
 fn file(user: &str, id: &str, path: &str) -> NewFile {
     NewFile {
@@ -16,6 +16,50 @@ fn file(user: &str, id: &str, path: &str) -> NewFile {
         crc32: 0xDEAD_BEEF,
         blake3: Checksum([7; 32]),
         content_type: "video/mp4".to_owned(),
+        name: format!("{id}.mp4"),
+    }
+}
+
+/// A user's files in both orders, page by page, while others have files of the same names.
+async fn pages(catalog: &dyn Catalog) {
+    let ok = "the database answers";
+    let user = "lists";
+    let add = |id: &str, name: &str, created_ms: i64| NewFile {
+        name: name.to_owned(),
+        created_ms,
+        ..file(user, id, &format!("000/000/007/{id}"))
+    };
+    for new in [add("1", "b/x", 5), add("2", "", 7), add("3", "b/a", 7), add("4", "B", 1), add("5", "b/%", 9)]
+    {
+        assert!(catalog.insert(new).await.expect(ok));
+    }
+    let stranger =
+        NewFile { key: FileKey::new("other", user, "6").expect("a valid key"), ..add("6", "b/z", 6) };
+    assert!(catalog.insert(stranger).await.expect(ok));
+
+    let owner = FileKey::new("tnvideo", user, "x").expect("a valid key");
+    for (order, prefix, expected) in [
+        (ListOrder::Newest, "", "53214"),
+        (ListOrder::Name, "", "24531"),
+        (ListOrder::Newest, "b/", "531"),
+        (ListOrder::Name, "b/", "531"),
+        (ListOrder::Name, "b/%", "5"),
+        (ListOrder::Name, "nothing", ""),
+    ] {
+        for limit in 1..=6 {
+            let (mut ids, mut after) = (String::new(), None);
+            loop {
+                let page = Page { order, after: after.take(), prefix: prefix.to_owned(), limit };
+                let rows = catalog.list(&owner.app, &owner.user, page).await.expect(ok);
+                ids.extend(rows.iter().map(|(id, _)| id.as_str()));
+                let Some((id, row)) = rows.last().filter(|_| rows.len() == limit) else { break };
+                after = Some(match order {
+                    ListOrder::Newest => Position::Age { created_ms: row.created_ms, id: id.clone() },
+                    ListOrder::Name => Position::Name { name: row.name.clone(), id: id.clone() },
+                });
+            }
+            assert_eq!(ids, expected, "{order:?} {prefix:?} by {limit}");
+        }
     }
 }
 
@@ -76,6 +120,8 @@ pub async fn contract(one: &dyn Catalog, two: &dyn Catalog) {
         (one.last_path_index().await.expect(ok), two.last_path_index().await.expect(ok)),
         (Some(0), None)
     );
+
+    pages(one).await;
 
     // Users are spread over the tables, and all of them work.
     for user in ["tnv001", "tnv002", "tnv003"] {

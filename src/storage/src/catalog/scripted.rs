@@ -5,9 +5,9 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use tnv_common::sqlite::DbError;
-use tnv_proto::FileKey;
+use tnv_proto::{AppId, FileKey, UserId};
 
-use super::{Catalog, FileRow, Leftover, NewFile, StorageRow};
+use super::{Catalog, FileRow, Leftover, NewFile, Page, StorageRow};
 
 /// Finds each of these rows in turn, and the last one ever after.
 pub(crate) struct Scripted(Mutex<VecDeque<Option<FileRow>>>);
@@ -26,6 +26,10 @@ impl Catalog for Scripted {
     }
 
     async fn is_taken(&self, _: &FileKey) -> Result<bool, DbError> {
+        Err(DbError::Closed)
+    }
+
+    async fn list(&self, _: &AppId, _: &UserId, _: Page) -> Result<Vec<(String, FileRow)>, DbError> {
         Err(DbError::Closed)
     }
 

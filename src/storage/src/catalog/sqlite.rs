@@ -1,16 +1,22 @@
 //! The catalog in SQLite.
 
 use async_trait::async_trait;
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tnv_common::sqlite::{DbError, Migrations, Sqlite};
-use tnv_proto::FileKey;
+use tnv_proto::{AppId, FileKey, ListOrder, UserId};
 
-use super::{Catalog, FileRow, Leftover, Location, NewFile, StorageRow};
+use super::{Catalog, FileRow, Leftover, Location, NewFile, Page, Position, StorageRow};
 use crate::layout::table_of;
 
 /// The storages' tables.
-pub(crate) const MIGRATIONS: Migrations =
-    Migrations { component: "storage", steps: &[include_str!("../../../../sql/sqlite/storage.sql")] };
+pub(crate) const MIGRATIONS: Migrations = Migrations {
+    component: "storage",
+    steps: &[
+        include_str!("../../../../sql/sqlite/storage.sql"),
+        include_str!("../../../../sql/sqlite/storage-2.sql"),
+    ],
+};
 
 /// The catalog in SQLite, as the storage with this identity uses it.
 #[derive(Debug, Clone)]
@@ -51,17 +57,66 @@ fn find(connection: &Connection, key: &FileKey, storage: &str) -> rusqlite::Resu
     let table = table_of(&key.user);
     connection
         .prepare_cached(&format!(
-            "SELECT f.file_size, f.file_path, f.created_ms, f.crc32, f.blake3, f.content_type, f.file_name,
-                    c.path_index, c.path,
-                    EXISTS (SELECT 1 FROM t_copy o WHERE o.file_table = {table} AND o.file_id = f.id
-                            AND o.state <> 'deleting') AS copies
+            "SELECT {COLUMNS}
              FROM t_file_0{table} f
              LEFT JOIN t_copy c ON c.file_table = {table} AND c.file_id = f.id AND c.storage = ?
                                AND c.state = 'present'
-             WHERE f.id = ? AND f.appid = ? AND f.userid = ?"
+             WHERE f.id = ? AND f.appid = ? AND f.userid = ?",
+            COLUMNS = columns(table)
         ))?
         .query_row([storage, key.file.as_str(), key.app.as_str(), key.user.as_str()], read_row)
         .optional()
+}
+
+/// The columns of the two orders are written as in the indexes of storage-2.sql, or those would not be used.
+fn list(
+    connection: &Connection,
+    app: &AppId,
+    user: &UserId,
+    page: &Page,
+    storage: &str,
+) -> rusqlite::Result<Vec<(String, FileRow)>> {
+    let table = table_of(user);
+    let order = match page.order {
+        ListOrder::Newest => {
+            "(IFNULL(f.created_ms, 0), f.id) < (?5, ?6) ORDER BY IFNULL(f.created_ms, 0) DESC, f.id DESC"
+        }
+        ListOrder::Name => {
+            "(IFNULL(f.file_name, ''), f.id) > (?5, ?6) ORDER BY IFNULL(f.file_name, ''), f.id"
+        }
+    };
+    let (key, id): (Value, String) = match (&page.after, page.order) {
+        (Some(Position::Age { created_ms, id }), _) => ((*created_ms).into(), id.clone()),
+        (Some(Position::Name { name, id }), _) => (name.clone().into(), id.clone()),
+        (None, ListOrder::Newest) => (i64::MAX.into(), String::new()),
+        // Ids are not empty: everything comes behind this.
+        (None, ListOrder::Name) => (String::new().into(), String::new()),
+    };
+    connection
+        .prepare_cached(&format!(
+            "SELECT f.id, {COLUMNS}
+             FROM t_file_0{table} f
+             LEFT JOIN t_copy c ON c.file_table = {table} AND c.file_id = f.id AND c.storage = ?1
+                               AND c.state = 'present'
+             WHERE f.appid = ?2 AND f.userid = ?3
+               AND substr(IFNULL(f.file_name, ''), 1, length(?4)) = ?4
+               AND {order} LIMIT ?7",
+            COLUMNS = columns(table)
+        ))?
+        .query_map(
+            params![storage, app.as_str(), user.as_str(), page.prefix, key, id, page.limit as i64],
+            |row| Ok((row.get("id")?, read_row(row)?)),
+        )?
+        .collect()
+}
+
+/// What [`read_row`] reads, of `t_file_0N f` and `t_copy c`.
+fn columns(table: u8) -> String {
+    format!(
+        "f.file_size, f.file_path, f.created_ms, f.crc32, f.blake3, f.content_type, f.file_name, c.path_index, c.path,
+         EXISTS (SELECT 1 FROM t_copy o WHERE o.file_table = {table} AND o.file_id = f.id
+                 AND o.state <> 'deleting') AS copies"
+    )
 }
 
 fn is_taken(connection: &Connection, key: &FileKey) -> rusqlite::Result<bool> {
@@ -79,8 +134,8 @@ fn insert(tx: &Connection, file: &NewFile, storage: &str) -> rusqlite::Result<bo
     let table = table_of(&key.user);
     tx.prepare_cached(&format!(
         "INSERT INTO t_file_0{table} (id, appid, userid, status, file_path, file_size, group_name, content_type, crc32,
-                                      blake3, created_ms)
-         VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?)"
+                                      blake3, created_ms, file_name)
+         VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?)"
     ))?
     .execute(params![
         key.file.as_str(),
@@ -93,6 +148,7 @@ fn insert(tx: &Connection, file: &NewFile, storage: &str) -> rusqlite::Result<bo
         file.crc32,
         file.blake3.to_string(),
         file.created_ms,
+        file.name,
     ])?;
     tx.prepare_cached(
         "INSERT INTO t_copy (storage, path_index, path, file_table, file_id, state)
@@ -142,6 +198,11 @@ impl Catalog for SqliteCatalog {
     async fn is_taken(&self, key: &FileKey) -> Result<bool, DbError> {
         let key = key.clone();
         self.db.read(move |connection| is_taken(connection, &key)).await
+    }
+
+    async fn list(&self, app: &AppId, user: &UserId, page: Page) -> Result<Vec<(String, FileRow)>, DbError> {
+        let (app, user, storage) = (app.clone(), user.clone(), self.storage.clone());
+        self.db.read(move |connection| list(connection, &app, &user, &page, &storage)).await
     }
 
     async fn insert(&self, file: NewFile) -> Result<bool, DbError> {

@@ -37,6 +37,7 @@ pub struct Incoming {
     blake3: blake3::Hasher,
     crc32: crc32fast::Hasher,
     content_type: &'static str,
+    received: Option<Received>,
     /// Whether the temporary name is ours to remove.
     ours: bool,
 }
@@ -53,13 +54,9 @@ impl Incoming {
             blake3: blake3::Hasher::new(),
             crc32: crc32fast::Hasher::new(),
             content_type: sniff(&[]),
+            received: None,
             ours: false,
         }
-    }
-
-    /// Where it will lie.
-    pub fn place(&self) -> &Place {
-        &self.place
     }
 
     /// Its store path.
@@ -93,7 +90,7 @@ impl Incoming {
     ///
     /// # Errors
     /// I/O errors, and bytes that do not add up to the size.
-    pub fn finish(&mut self) -> io::Result<Received> {
+    pub fn finish(&mut self) -> io::Result<()> {
         if self.file.is_none() {
             self.write(&[])?;
         }
@@ -104,16 +101,23 @@ impl Incoming {
             file.sync_all()?;
         }
         self.path.sync_folder(self.place.folder())?;
-        Ok(Received {
+        self.received = Some(Received {
             crc32: self.crc32.clone().finalize(),
             blake3: Checksum(*self.blake3.finalize().as_bytes()),
             content_type: self.content_type,
-        })
+        });
+        Ok(())
+    }
+
+    /// What came; `None` before it is finished.
+    pub fn received(&self) -> Option<&Received> {
+        self.received.as_ref()
     }
 
     /// Leaves the bytes where they are: a row may stand for them now. The next start settles what becomes of them.
-    pub fn hand_over(mut self) {
+    pub fn hand_over(mut self) -> (Arc<StorePath>, Place) {
         self.ours = false;
+        (self.path.clone(), self.place.clone())
     }
 
     fn temp_path(&self) -> PathBuf {

@@ -154,10 +154,10 @@ impl StorePath {
 
     /// Leaves the path out until [`StorePath::refresh`] finds it writable again, if the error is the disk's fault.
     pub fn note_error(&self, error: &io::Error) {
-        use io::ErrorKind::{AlreadyExists, QuotaExceeded, StorageFull};
+        use io::ErrorKind::{AlreadyExists, InvalidData, QuotaExceeded, StorageFull};
         let is_full = matches!(error.kind(), StorageFull | QuotaExceeded);
-        // A place that is taken, or no more files that this process may open.
-        let is_other = error.kind() == AlreadyExists
+        // A place that is taken, bytes that do not add up, or no more files that this process may open.
+        let is_other = matches!(error.kind(), AlreadyExists | InvalidData)
             || matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE));
         if !is_full && !is_other && self.writable.swap(false, Ordering::Relaxed) {
             tracing::error!(path = %self.root.display(), %error, "cannot write; leaving the store path out");
@@ -348,7 +348,8 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    pub(super) fn take(path: &Arc<StorePath>, size: u64) -> Option<Reservation> {
+    /// Sets `size` bytes aside; `None` when there are not so many above the reserved space.
+    pub fn take(path: &Arc<StorePath>, size: u64) -> Option<Reservation> {
         let mut room = path.room();
         let free = room.free.saturating_sub(room.taken).saturating_sub(path.reserved_space);
         if size > free {

@@ -4,5 +4,7 @@ mod lab;
 
 mod deletes;
 mod downloads;
+mod labels;
+mod parts;
 mod starts;
 mod uploads;

@@ -78,14 +78,15 @@ fn a_part_of_a_file_can_be_uploaded() {
 }
 
 #[test]
-fn several_files_give_several_ids_in_order() {
+fn several_files_give_several_ids_with_their_paths() {
     let lab = Lab::new();
     let up = lab.up();
     let (a, b, c) = (lab.file("a", "first"), lab.file("b", "second"), lab.file("c", ""));
     let ids = ok(lab.client(&[&up.tracker, "upload", APP, USER, &a, &b, &c]));
-    let ids: Vec<&str> = ids.lines().collect();
+    let ids: Vec<(&str, &str)> = ids.lines().map(|line| line.split_once('\t').unwrap()).collect();
     assert_eq!(ids.len(), 3);
-    for (id, contents) in ids.iter().zip([&b"first"[..], b"second", b""]) {
+    for (path, contents) in [(&a, &b"first"[..]), (&b, b"second"), (&c, b"")] {
+        let (id, _) = ids.iter().find(|(_, of)| of == path).unwrap();
         assert_eq!(Wire::connect(&up.storage).download(&key(APP, USER, id), 0, 0).ok(), contents);
     }
 }

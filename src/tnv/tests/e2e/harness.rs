@@ -1,9 +1,11 @@
 //! What the tests stand on: processes, clusters of them, raw clients and contents made from a seed.
 
+pub(crate) mod film;
 pub(crate) mod frames;
 pub(crate) mod lab;
 pub(crate) mod pattern;
 pub(crate) mod process;
+pub(crate) mod tools;
 pub(crate) mod web;
 
 use std::io::Write;

@@ -6,13 +6,18 @@
 
 mod harness;
 
+mod browser;
 mod client_cli;
 mod cluster;
 mod full_disk;
 mod gateway;
 mod kill;
+mod library;
 mod memory;
 mod players;
 mod shutdown;
 mod slow;
+mod tus_clients;
+mod uploads;
+mod viewers;
 mod wire;

@@ -1,12 +1,16 @@
-//! What people play and fetch with: ffmpeg, curl and wget against the gateway, compared with the local file.
+//! What people play and fetch with, each against the gateway and compared with the local file. Here is ffmpeg, which is
+//! inside many others.
 
-use std::path::Path;
+mod fetchers;
+mod mpv;
+mod vlc;
+
 use std::process::Output;
 
+use crate::harness::film::{Index, film};
 use crate::harness::frames::{Wire, key};
 use crate::harness::installed;
 use crate::harness::lab::{APP, Lab, USER, Up};
-use crate::harness::pattern::Pattern;
 use crate::harness::process::{run, text};
 
 const CLIP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/sample.mp4");
@@ -16,6 +20,13 @@ fn with_file(lab: &Lab, contents: &[u8]) -> (Up, String) {
     Wire::connect(&up.storage).upload(&key(APP, USER, "f"), contents).ok();
     let url = format!("http://{}/files/f", up.http);
     (up, url)
+}
+
+/// A cluster with a film whose index is at the end, its URL, and the film's path.
+fn with_film(lab: &Lab) -> (Up, String, String) {
+    let local = film(Index::End);
+    let (up, url) = with_file(lab, &std::fs::read(&local).unwrap());
+    (up, url, local.into_os_string().into_string().unwrap())
 }
 
 #[track_caller]
@@ -64,55 +75,14 @@ fn ffmpeg_seeks_to_the_same_pictures() {
 }
 
 #[test]
-fn curl_fetches_ranges_and_resumes() {
-    if !installed(&["curl"]) {
+fn ffmpeg_seeks_in_a_film_with_its_index_at_the_end() {
+    if !installed(&["ffmpeg"]) {
         return;
     }
     let lab = Lab::new();
-    let contents = Pattern::new(31, 3_000_000).bytes();
-    let (_up, url) = with_file(&lab, &contents);
-    let curl = |args: &[&str]| run("curl", &[&["-sS", "--fail"], args, &[url.as_str()]].concat());
-    assert!(curl(&[]).stdout == contents);
-    for (range, part) in [
-        ("0-0", 0..1),
-        ("1000-1999", 1000..2000),
-        ("-10", 2_999_990..3_000_000),
-        ("2999999-", 2_999_999..3_000_000),
-    ] {
-        assert!(curl(&["-r", range]).stdout == contents[part], "{range}");
-    }
-    let multipart = curl(&["-i", "-r", "0-9,100-109"]);
-    assert!(String::from_utf8_lossy(&multipart.stdout).contains("multipart/byteranges"));
-    let part = lab.file("part", &contents[..1_234_567]);
-    ok(curl(&["-C", "-", "-o", &part]));
-    assert!(std::fs::read(&part).unwrap() == contents);
-    let missing = run("curl", &["-sS", "--fail", &format!("{url}-none")]);
-    assert_eq!(missing.status.code(), Some(22), "{missing:?}");
-    let etag = lab.arg("etag");
-    ok(curl(&["--etag-save", &etag, "-o", "/dev/null"]));
-    let unchanged = curl(&["--etag-compare", &etag, "-o", "/dev/null", "-w", "%{http_code}"]);
-    assert_eq!(String::from_utf8_lossy(&unchanged.stdout), "304");
-}
-
-#[test]
-fn wget_fetches_and_continues() {
-    if !installed(&["wget"]) {
-        return;
-    }
-    let lab = Lab::new();
-    let contents = Pattern::new(32, 3_000_000).bytes();
-    let (_up, url) = with_file(&lab, &contents);
-    let wget = |args: &[&str]| run("wget", &[&["--tries=2", "--no-verbose"], args, &[url.as_str()]].concat());
-    let fetched = |path: &str| std::fs::read(Path::new(path)).unwrap() == contents;
-    let whole = lab.arg("whole");
-    assert!(wget(&["-O", &whole]).status.success());
-    assert!(fetched(&whole));
-    // What an interrupted wget leaves behind, then `wget -c`; at the end once more with the whole file.
-    let part = lab.file("f", &contents[..1_111_111]);
-    let folder = Path::new(&part).parent().unwrap().to_str().unwrap();
-    for round in ["interrupted", "complete"] {
-        let output = wget(&["-c", "-P", folder]);
-        assert!(output.status.success(), "{round}: {:?}", text(&output));
-        assert!(fetched(&part), "{round}");
+    let (_up, url, local) = with_film(&lab);
+    for position in ["28.5", "0.3", "14.9"] {
+        let (seek, some) = (["-ss", position], ["-frames:v", "20", "-an"]);
+        assert_eq!(frames(&seek, &url, &some), frames(&seek, &local, &some), "at {position} s");
     }
 }

@@ -50,7 +50,16 @@ impl Lab {
     }
 
     pub(crate) fn up_with(&self, options: &[&str]) -> Up {
-        let mut process = self.process("up", self.up_command().args(options));
+        self.started(self.up_command().args(options))
+    }
+
+    /// As [`Lab::up`] with the gateway at a fixed address: started again, clients find it there.
+    pub(crate) fn up_at(&self, http: &str) -> Up {
+        self.started(&mut self.up_command_at(http))
+    }
+
+    fn started(&self, up: &mut Command) -> Up {
+        let mut process = self.process("up", up);
         let mut address = |name: &str| process.expect_line(&format!("{name} "));
         let (tracker, id, storage, http) =
             (address("tracker"), address("id"), address("storage"), address("http"));
@@ -61,22 +70,39 @@ impl Lab {
 
     /// `tnv up` with free ports and the data in `data`.
     pub(crate) fn up_command(&self) -> Command {
+        self.up_command_at("127.0.0.1:0")
+    }
+
+    fn up_command_at(&self, http: &str) -> Command {
         let mut up = command(tnv());
         up.args(["up", "--data"]).arg(self.path("data"));
-        for role in ["--tracker", "--id", "--storage", "--http"] {
+        for role in ["--tracker", "--id", "--storage"] {
             up.args([role, "127.0.0.1:0"]);
         }
+        up.args(["--http", http]);
         up
     }
 
     /// The client under its own name.
     #[track_caller]
     pub(crate) fn client(&self, args: &[&str]) -> std::process::Output {
+        let state = format!("XDG_STATE_HOME={}", self.arg("state"));
+        run("env", &[&[state.as_str(), &self.client_name()], args].concat())
+    }
+
+    /// As [`Lab::client`], to be started and watched.
+    pub(crate) fn client_command(&self, args: &[&str]) -> Command {
+        let mut client = command(self.client_name());
+        client.env("XDG_STATE_HOME", self.path("state")).args(args);
+        client
+    }
+
+    fn client_name(&self) -> String {
         let link = self.path("client");
         if !link.exists() {
             std::os::unix::fs::symlink(tnv(), &link).unwrap();
         }
-        run(link, args)
+        self.arg("client")
     }
 }
 

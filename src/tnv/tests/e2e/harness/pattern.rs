@@ -87,6 +87,13 @@ impl Pattern {
         assert_eq!(done, len, "how many bytes came");
     }
 
+    /// Whether `bytes` are the contents at `offset`.
+    pub(crate) fn has(&self, offset: u64, bytes: &[u8]) -> bool {
+        let mut wanted = vec![0; bytes.len()];
+        self.fill(offset, &mut wanted);
+        wanted == bytes
+    }
+
     fn fill(&self, mut offset: u64, mut out: &mut [u8]) {
         while !out.is_empty() {
             let (number, start) = (offset / BLOCK as u64, (offset % BLOCK as u64) as usize);
@@ -126,6 +133,7 @@ fn any_part_of_a_pattern_is_the_same_bytes() {
         pattern.fill(offset as u64, &mut part);
         assert_eq!(part, whole[offset..offset + len]);
         pattern.check(offset as u64, len as u64, &mut &part[..]);
+        assert!(pattern.has(offset as u64, &part) && !pattern.has(offset as u64 + 8, &part));
     }
     assert_ne!(whole[..65_536], whole[65_536..131_072]);
 }

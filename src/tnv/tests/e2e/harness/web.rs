@@ -46,6 +46,32 @@ impl Web {
         self.request("GET", path, headers)
     }
 
+    /// Sends a request with a body, whose length is said unless `headers` say something about it.
+    #[track_caller]
+    pub(crate) fn send_body(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Response {
+        let len = body.len().to_string();
+        let about_len = ["content-length", "transfer-encoding"];
+        let mut headers = headers.to_vec();
+        if !headers.iter().any(|(name, _)| about_len.contains(&name.to_lowercase().as_str())) {
+            headers.push(("Content-Length", &len));
+        }
+        // A refusal may come, and the connection end, before all of it is sent.
+        let _ = self.stream.get_mut().write_all(request(method, path, &headers).as_bytes());
+        let _ = self.stream.get_mut().write_all(body);
+        self.response(method)
+    }
+
+    #[track_caller]
+    pub(crate) fn post(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
+        self.send_body("POST", path, headers, body)
+    }
+
     /// Reads the response to a request of this method.
     #[track_caller]
     pub(crate) fn response(&mut self, method: &str) -> Response {
@@ -101,6 +127,28 @@ impl Response {
         let value = found.next().map(|(_, value)| value.as_str());
         assert!(found.next().is_none(), "{name} is there twice");
         value
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> serde_json::Value {
+        assert!(
+            self.header("content-type").is_some_and(|kind| kind.starts_with("application/json")),
+            "{self:?}"
+        );
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    /// A refusal with this status: a short plain sentence.
+    #[track_caller]
+    pub(crate) fn assert_refused(&self, status: u16, what: &str) {
+        assert_eq!(self.status, status, "{what}: {}", self.text());
+        assert_eq!(self.header("content-type"), Some("text/plain; charset=utf-8"), "{what}");
+        let sentence = self.text();
+        assert!((10..1000).contains(&sentence.len()) && sentence.contains(' '), "{what}: {sentence:?}");
     }
 
     /// What Content-Length says, which must be there.

@@ -1,0 +1,149 @@
+//! Uploads in parts: what has arrived stays at its storage, whatever breaks in between.
+
+use std::time::Duration;
+
+use tnv_proto::{Append, Attributes, Checksum, Command, FileKey, Finish, Request, Server, UploadProgress};
+use tokio::time::sleep;
+
+use crate::exchange::{Bulk, Hashing, RECENT, exchange};
+use crate::feed::Feed;
+use crate::pool::Pooled;
+use crate::{ClientError, Source, StorageClient};
+
+/// The pauses before FINISH is asked for again, when its reply got lost.
+const FINISH_PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(250), Duration::from_secs(1)];
+
+/// An upload under way in parts, bound to the one storage that keeps them; made by [`crate::Client::begin`] and
+/// [`crate::Client::resume`]. Dropping it leaves the parts where they are, for a day after the last of them came.
+#[derive(Debug)]
+pub struct Parts {
+    storage: StorageClient,
+    key: FileKey,
+    progress: UploadProgress,
+}
+
+impl Parts {
+    pub(crate) fn new(storage: StorageClient, key: FileKey, progress: UploadProgress) -> Self {
+        Parts { storage, key, progress }
+    }
+
+    /// How far it has come, as the storage said last.
+    pub fn progress(&self) -> UploadProgress {
+        self.progress
+    }
+
+    /// The `host:port` of the storage that keeps the parts.
+    pub fn storage(&self) -> &str {
+        self.storage.address()
+    }
+
+    /// APPEND: sends the next part, all of `source`, from the current offset on. When it returns, those bytes are
+    /// durable.
+    ///
+    /// After an error the storage was asked how much it kept, so that [`Parts::progress`] tells where to go on; if
+    /// it did not answer, call [`Parts::refresh`] before the next part.
+    ///
+    /// # Errors
+    /// Refused with 400 for more bytes than the file has, 404 if the parts are gone, 409 if the offset was not the
+    /// storage's, 423 while somebody else writes, 507 for lack of space; [`ClientError::Unreachable`] if the
+    /// connection broke or stood still; [`ClientError::Local`] if the source fails.
+    pub async fn append(&mut self, source: Source) -> Result<UploadProgress, ClientError> {
+        match self.send(&mut Feed::new(source)).await {
+            Ok(progress) => {
+                self.progress = progress;
+                Ok(progress)
+            }
+            Err(error) => {
+                // The first error is the one that tells; what this says is only needed to go on.
+                let _ = self.refresh().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// FINISH: makes a file of the parts, all of which must be there. `expected` is the BLAKE3 that the whole should
+    /// have, [`Checksum::UNKNOWN`] = whatever it has.
+    ///
+    /// A reply that gets lost is asked for again, for a file that is stored already is a success.
+    ///
+    /// # Errors
+    /// Refused with 409 if bytes are missing and with 412 if the checksum is another one: the parts stay then.
+    /// [`ClientError::Uncertain`] if the outcome is not known.
+    pub async fn finish(self, expected: Checksum) -> Result<Attributes, ClientError> {
+        let frame = Finish { key: self.key.clone(), expected }.to_frame();
+        let mut reason = match self.finish_once(&frame).await {
+            Err(error @ (ClientError::Unreachable { .. } | ClientError::Protocol { .. })) => error,
+            outcome => return outcome,
+        };
+        for pause in FINISH_PAUSES {
+            sleep(pause).await;
+            match self.finish_once(&frame).await {
+                Err(error @ (ClientError::Unreachable { .. } | ClientError::Protocol { .. })) => {
+                    reason = error
+                }
+                outcome => return outcome,
+            }
+        }
+        Err(ClientError::Uncertain {
+            server: self.storage.address().to_owned(),
+            key: Box::new(self.key),
+            reason: Box::new(reason),
+        })
+    }
+
+    /// ABORT: forgets the parts. Succeeds as well if they are gone already.
+    ///
+    /// # Errors
+    /// Refused with 423 while somebody writes; [`ClientError::Unreachable`].
+    pub async fn abort(self) -> Result<(), ClientError> {
+        match self.storage.call(&self.key.to_frame(Command::Abort)).await {
+            Err(error) if !error.is_not_found() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// PROGRESS: asks how far it has come.
+    ///
+    /// # Errors
+    /// [`ClientError::is_not_found`] if the parts are gone: forgotten, or made a file.
+    pub async fn refresh(&mut self) -> Result<UploadProgress, ClientError> {
+        self.progress = self.storage.progress(&self.key).await?;
+        Ok(self.progress)
+    }
+
+    /// Sends a part; a second time on a new connection if a pooled one turns out to be dead and nothing of the part
+    /// has arrived. A storage takes no part twice, for it compares the offset.
+    async fn send(&mut self, feed: &mut Feed) -> Result<UploadProgress, ClientError> {
+        let (pools, address) = (self.storage.pools().clone(), self.storage.address().to_owned());
+        let before = self.progress.offset;
+        let frame = Append { key: self.key.clone(), offset: before, len: feed.size() }.to_frame();
+        let mut connection = pools.get_younger(Server::Storage, &address, RECENT).await?;
+        let reused = connection.is_reused();
+        match self.send_on(&mut connection, &frame, feed).await {
+            Err(error) if reused && error.is_broken_connection() && feed.rewind() => {
+                drop(connection);
+                if self.refresh().await?.offset != before {
+                    return Err(error);
+                }
+                let mut connection = pools.get_new(Server::Storage, &address).await?;
+                self.send_on(&mut connection, &frame, feed).await
+            }
+            result => result,
+        }
+    }
+
+    async fn send_on(
+        &self,
+        connection: &mut Pooled,
+        frame: &[u8],
+        feed: &mut Feed,
+    ) -> Result<UploadProgress, ClientError> {
+        let answered = exchange(connection, Bulk { frame, feed, checksum: Hashing::Off }).await?;
+        UploadProgress::decode(&answered.reply?).map_err(|error| self.storage.invalid(error))
+    }
+
+    async fn finish_once(&self, frame: &[u8]) -> Result<Attributes, ClientError> {
+        let body = self.storage.call_slow(frame).await?;
+        Attributes::decode(&body).map_err(|error| self.storage.invalid(error))
+    }
+}

@@ -1,0 +1,95 @@
+//! Where the parts of an upload lie: at one storage of the group, and the one that has them must be found.
+
+use tnv_proto::{Begin, ErrorCode, Failure, FileKey, Labels, NewUpload, Server, StorageAddresses};
+
+use crate::error::Attempts;
+use crate::upload::another_may_take_it;
+use crate::{Client, ClientError, Parts, StorageClient};
+
+impl Client {
+    /// Begins an upload of `size` bytes in parts, or goes on with one: where a storage that the tracker names has
+    /// parts of it already, it is resumed there.
+    ///
+    /// # Errors
+    /// Refused with 409 if the file id is taken or an upload of another size is under way; 413, 507. Refused with 400
+    /// (or 0xFFFF) by storages too old for it.
+    pub async fn begin(&self, key: &FileKey, size: u64, labels: &Labels) -> Result<Parts, ClientError> {
+        let answer = self.storages(&key.app, &key.user).await?;
+        let mut storages = self.clients(&answer);
+        if let (Some(parts), _) = furthest(&storages, key).await {
+            storages = vec![self.storage(parts.storage())];
+        }
+        let begin = Begin(NewUpload { key: key.clone(), size, labels: labels.clone() });
+        let mut attempts = Attempts::default();
+        for storage in storages {
+            match storage.begin(&begin).await {
+                Ok(progress) => return Ok(Parts::new(storage, key.clone(), progress)),
+                Err(error) if another_may_take_it(&error) || error.is_unknown_command() => {
+                    attempts.push(error);
+                }
+                Err(error) => return Err(attempts.concluded_by(error)),
+            }
+        }
+        Err(attempts.into_error())
+    }
+
+    /// Finds the parts of an upload: asks the storages that a tracker names for the user, and then all others of
+    /// that group that are not offline.
+    ///
+    /// # Errors
+    /// [`ClientError::is_not_found`] if every storage that was asked said that it has none of them. Parts lie at one
+    /// storage only: one that does not answer may be the one.
+    pub async fn resume(&self, key: &FileKey) -> Result<Parts, ClientError> {
+        let answer = self.locate(&key.app, &key.user).await?;
+        let (found, mut failed) = furthest(&self.clients(&answer), key).await;
+        if let Some(parts) = found {
+            return Ok(parts);
+        }
+        let (found, failed_too) = match self.other_storages(&answer).await {
+            Ok(others) => furthest(&others, key).await,
+            // A tracker too old to tell has named at least the storages above.
+            Err(error) if error.is_unknown_command() => (None, Vec::new()),
+            Err(error) => (None, vec![error]),
+        };
+        if let Some(parts) = found {
+            return Ok(parts);
+        }
+        failed.extend(failed_too);
+        if failed.is_empty() {
+            let failure = Failure::new(ErrorCode::NOT_FOUND, format!("there are no parts of {key}"));
+            return Err(ClientError::refused(Server::Storage, &answer.addresses.join(", "), failure));
+        }
+        let mut attempts = Attempts::default();
+        failed.into_iter().for_each(|error| attempts.push(error));
+        Err(attempts.into_error())
+    }
+
+    /// The storages of the group that the tracker did not name and that may be there.
+    async fn other_storages(&self, answer: &StorageAddresses) -> Result<Vec<StorageClient>, ClientError> {
+        let state = self.state().await?;
+        let groups = state.groups.iter().filter(|group| group.name == answer.group.as_str());
+        let others = groups
+            .flat_map(|group| &group.storages)
+            .filter(|storage| storage.status != "OFFLINE" && !answer.addresses.contains(&storage.address));
+        Ok(others.map(|storage| self.storage(&storage.address)).collect())
+    }
+}
+
+/// The parts of an upload at the storage where most of it lies, and what went wrong with those that could not tell.
+/// Several can have some: an upload may have begun anew while its storage was away.
+async fn furthest(storages: &[StorageClient], key: &FileKey) -> (Option<Parts>, Vec<ClientError>) {
+    let mut found: Option<Parts> = None;
+    let mut failed = Vec::new();
+    for storage in storages {
+        match storage.progress(key).await {
+            Ok(progress) if found.as_ref().is_none_or(|best| progress.offset > best.progress().offset) => {
+                found = Some(Parts::new(storage.clone(), key.clone(), progress));
+            }
+            Ok(_) => {}
+            // A storage too old for parts has none.
+            Err(error) if error.is_not_found() || error.is_unknown_command() => {}
+            Err(error) => failed.push(error),
+        }
+    }
+    (found, failed)
+}

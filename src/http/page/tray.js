@@ -1,0 +1,118 @@
+// The tray at the lower corner: every upload with its bar, its speed, and what can be done about it.
+
+import { byId, el, icon, iconButton, setIcon } from "./dom.js";
+import { formatBytes, formatRate, formatSpan } from "./format.js";
+import { setLabel, t } from "./i18n.js";
+
+/** The nodes of each upload, built once and updated in place, so that focus stays where it is. */
+const rows = new WeakMap();
+let head;
+let pending = false;
+
+/** Draws a few times a second, whatever the number of events. */
+export function renderTray(uploads, actions) {
+	if (pending) return;
+	pending = true;
+	setTimeout(() => {
+		pending = false;
+		draw(uploads, actions);
+	}, uploads.length > 50 ? 500 : 80);
+}
+
+function draw(uploads, actions) {
+	const tray = byId("tray");
+	tray.hidden = uploads.length === 0;
+	head ??= buildHead(tray, actions);
+	const nodes = uploads.map((upload) => {
+		let row = rows.get(upload);
+		if (!row) rows.set(upload, (row = buildRow(upload, actions)));
+		updateRow(row, upload);
+		return row.node;
+	});
+	const held = [...head.list.children];
+	for (const node of held) if (!nodes.includes(node)) node.remove();
+	nodes.forEach((node, at) => head.list.children[at] !== node && head.list.insertBefore(node, head.list.children[at] ?? null));
+	updateHead(uploads);
+}
+
+function buildHead(tray, actions) {
+	const title = el("h2", { testid: "tray-title" });
+	const bar = el("progress", { max: "1", label: "upload.all", testid: "progress-all" });
+	const list = el("ul", { class: "tray-list", id: "tray-list", role: "list" });
+	const fold = iconButton("down", "fold", () => {
+		fold.setAttribute("aria-expanded", String(!tray.classList.toggle("folded")));
+	}, { "aria-expanded": "true", "aria-controls": "tray-list", class: "tool fold" });
+	const clear = el("button", { class: "plain", t: "upload.clear", testid: "tray-clear", onclick: actions.clear });
+	tray.append(el("div", { class: "tray-head" }, title, clear, fold), bar, list);
+	return { title, bar, list, clear };
+}
+
+function updateHead(uploads) {
+	const open = uploads.filter((upload) => upload.state !== "done");
+	const total = uploads.reduce((sum, upload) => sum + upload.size, 0);
+	const sent = uploads.reduce((sum, upload) => sum + (upload.state === "done" ? upload.size : upload.sent), 0);
+	head.title.textContent = open.length
+		? t("upload.head", { done: uploads.length - open.length, all: uploads.length })
+		: t("upload.allDone", { n: uploads.length });
+	head.bar.value = total ? sent / total : 1;
+	head.bar.hidden = open.length === 0;
+	head.clear.hidden = open.length === uploads.length;
+}
+
+function buildRow(upload, actions) {
+	const name = el("bdi", { class: "tray-name" }, upload.name);
+	const bar = el("progress", { max: "1", testid: "progress" });
+	const status = el("span", { class: "tray-status", testid: "upload-status" });
+	const toggle = iconButton("pause", "pause", () => rowAction(upload, actions), { testid: "upload-toggle" });
+	const remove = iconButton("close", "upload.cancel", () => actions.remove(upload), { testid: "upload-remove" });
+	const state = icon("check");
+	state.classList.add("tray-state");
+	const node = el("li", { testid: "upload" }, el("div", { class: "tray-text" }, name, status, bar), state, toggle, remove);
+	bar.setAttribute("aria-label", upload.name);
+	return { node, bar, status, toggle, remove, state };
+}
+
+function rowAction(upload, actions) {
+	if (upload.state === "lost") actions.choose(upload);
+	else if (upload.isActive || upload.state === "waiting") actions.pause(upload);
+	else actions.resume(upload);
+}
+
+const TOGGLES = {
+	waiting: ["pause", "pause"], running: ["pause", "pause"], retrying: ["pause", "pause"], paused: ["play", "resume"],
+	failed: ["again", "tryAgain"], lost: ["upload", "upload.choose"],
+};
+
+function updateRow(row, upload) {
+	const { state } = upload;
+	row.node.dataset.state = state;
+	row.bar.value = upload.size ? upload.sent / upload.size : Number(state === "done");
+	row.bar.hidden = state === "done";
+	row.status.textContent = statusText(upload);
+	row.state.style.display = state === "done" ? "" : "none";
+	const [picture, key] = TOGGLES[state] ?? [];
+	row.toggle.hidden = !picture;
+	if (picture) {
+		setIcon(row.toggle.firstElementChild, picture);
+		setLabel(row.toggle, `${t(key)}: ${upload.name}`);
+	}
+	setLabel(row.remove, `${t(state === "done" ? "close" : "upload.cancel")}: ${upload.name}`);
+}
+
+function statusText(upload) {
+	const part = `${formatBytes(upload.sent)} / ${formatBytes(upload.size)}`;
+	const percent = upload.size ? Math.floor((upload.sent / upload.size) * 100) : 0;
+	switch (upload.state) {
+		case "running": {
+			const left = upload.secondsLeft;
+			const parts = [`${percent}%`, upload.speed > 0 && formatRate(upload.speed), left !== undefined && t("left", { span: formatSpan(left) })];
+			return parts.filter(Boolean).join(" · ");
+		}
+		case "waiting": return t("upload.waiting");
+		case "paused": return `${t("upload.paused")} · ${part}`;
+		case "retrying": return `${upload.problem} ${t("upload.retrying")}`;
+		case "failed": return upload.problem;
+		case "lost": return `${t("upload.lost")} · ${part}`;
+		default: return formatBytes(upload.size);
+	}
+}

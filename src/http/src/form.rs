@@ -1,0 +1,154 @@
+//! A form with a file in it (multipart/form-data, RFC 7578). The file is streamed, so its length must be known before
+//! its bytes: it is what the request's length leaves behind the fields before it, if nothing but the form's end
+//! follows. That is how browsers and curl send a form with one file; a form of another shape is refused.
+
+mod header;
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use hyper::StatusCode;
+use memchr::memmem;
+use tokio::io::{AsyncRead, ReadBuf};
+
+pub(crate) use header::{Boundary, file_name};
+use header::{PartHeader, Scan, scan};
+
+use crate::inflow::{Fault, Inflow, refusal};
+use crate::refusal::Refusal;
+
+/// The most that may come before the file's bytes, in bytes: other fields and the part's header.
+pub(crate) const MAX_HEAD: usize = 64 * 1024;
+
+const FILE_LAST: &str = "send one file, as the last part of the form, with the field name \"file\"";
+
+/// The file of a form: its bytes are still to be read.
+pub(crate) struct FormFile {
+    pub(crate) name: String,
+    pub(crate) content_type: String,
+    /// How many bytes it must have for the form to end where the request does.
+    pub(crate) size: u64,
+    pub(crate) reader: FormReader,
+}
+
+impl FormFile {
+    /// Reads a form of `length` bytes up to its file.
+    ///
+    /// # Errors
+    /// 400 for a form without a file, or with too much before it.
+    pub(crate) async fn open(
+        mut inflow: Inflow,
+        boundary: &Boundary,
+        length: u64,
+    ) -> Result<FormFile, Refusal> {
+        let mut window = BytesMut::new();
+        let mut read = 0;
+        let (part, start) = loop {
+            match scan(&window, boundary).map_err(bad_form)? {
+                Scan::File(part, start) => break (part, start),
+                Scan::Unfinished if window.len() > MAX_HEAD => return Err(bad_form(FILE_LAST)),
+                Scan::Unfinished => {}
+            }
+            let chunk = inflow.chunk().await.map_err(|error| refusal(&error))?;
+            if chunk.is_empty() {
+                return Err(bad_form("the form ends before its file begins"));
+            }
+            read += chunk.len() as u64;
+            window.extend_from_slice(&chunk);
+        };
+        window.advance(start);
+        let left = length.checked_sub(read - window.len() as u64 + boundary.tail().len() as u64);
+        let left = left.ok_or_else(|| bad_form("the form ends before its file does"))?;
+        let PartHeader { name, content_type, .. } = part;
+        let mut reader = FormReader { inflow, window, searched: 0, boundary: boundary.clone(), left };
+        if left == 0 {
+            // Nobody reads an empty file, so its end is looked at here.
+            std::future::poll_fn(|cx| reader.poll_end(cx)).await.map_err(|error| refusal(&error))?;
+            if name.is_empty() {
+                return Err(bad_form("no file was chosen in the form"));
+            }
+        }
+        Ok(FormFile { name, content_type, size: left, reader })
+    }
+}
+
+fn bad_form(sentence: impl Into<String>) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, sentence.into())
+}
+
+/// The file's bytes. The last of them are given only when the form has ended as it should, so that a file cut short
+/// or glued to another part is never stored.
+pub(crate) struct FormReader {
+    inflow: Inflow,
+    /// What came and was not given yet; the form's end is held back in it.
+    window: BytesMut,
+    /// How much of the window holds no delimiter.
+    searched: usize,
+    boundary: Boundary,
+    /// Bytes of the file that were not given yet.
+    left: u64,
+}
+
+impl FormReader {
+    /// How many bytes of the window can be given.
+    fn releasable(&mut self) -> io::Result<usize> {
+        let (delimiter, tail) = (self.boundary.delimiter(), self.boundary.tail());
+        let from = self.searched.saturating_sub(delimiter.len() - 1);
+        let found = memmem::find(&self.window[from..], delimiter).map(|at| from + at);
+        if found.is_some_and(|at| (at as u64) < self.left) {
+            return Err(Fault::error(FILE_LAST));
+        }
+        self.searched = self.window.len();
+        let whole = self.left + tail.len() as u64;
+        if (self.window.len() as u64) < whole {
+            return Ok(self.window.len().saturating_sub(tail.len()));
+        }
+        // All of it is here: `left` fits.
+        let left = self.left as usize;
+        if self.window[left..] != *tail {
+            return Err(Fault::error("the form does not end with its boundary and a line break"));
+        }
+        Ok(left)
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let chunk = ready!(self.inflow.poll_chunk(cx))?;
+        if chunk.is_empty() {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        self.window.extend_from_slice(&chunk);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits for the end of the form behind a file of no bytes.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.window.len() < self.boundary.tail().len() {
+            ready!(self.poll_fill(cx))?;
+        }
+        Poll::Ready(self.releasable().map(drop))
+    }
+}
+
+impl AsyncRead for FormReader {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let reader = &mut *self;
+        while reader.left > 0 {
+            let len = reader.releasable()?.min(buf.remaining());
+            if len > 0 {
+                buf.put_slice(&reader.window[..len]);
+                reader.window.advance(len);
+                reader.searched -= len;
+                reader.left -= len as u64;
+                break;
+            }
+            ready!(reader.poll_fill(cx))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}

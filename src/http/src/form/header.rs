@@ -1,0 +1,264 @@
+//! The text around a form's parts: boundary, part headers, file names. Pure.
+
+use memchr::memmem;
+use percent_encoding::percent_decode_str;
+
+/// What separates the parts of a form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Boundary {
+    /// Line break, two hyphens, boundary, two hyphens, line break.
+    tail: Vec<u8>,
+}
+
+/// The longest boundary, in bytes (RFC 2046, section 5.1.1).
+const MAX_BOUNDARY: usize = 70;
+
+impl Boundary {
+    /// The boundary of a Content-Type; `None` if that is no form.
+    ///
+    /// # Errors
+    /// A sentence for the client if it is a form without a boundary.
+    pub(crate) fn of(content_type: &str) -> Result<Option<Boundary>, String> {
+        let (essence, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
+        if !essence.trim().eq_ignore_ascii_case("multipart/form-data") {
+            return Ok(None);
+        }
+        let boundary = parameter(parameters, "boundary").unwrap_or_default();
+        let printable = boundary.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+        if boundary.is_empty() || boundary.len() > MAX_BOUNDARY || !printable {
+            return Err("the Content-Type has no boundary that could be one".to_owned());
+        }
+        Ok(Some(Boundary { tail: format!("\r\n--{boundary}--\r\n").into_bytes() }))
+    }
+
+    /// What ends the form, line breaks before and after it included.
+    pub(crate) fn tail(&self) -> &[u8] {
+        &self.tail
+    }
+
+    /// What ends a part's contents, the line break before it included.
+    pub(crate) fn delimiter(&self) -> &[u8] {
+        &self.tail[..self.tail.len() - 4]
+    }
+}
+
+/// What a part says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct PartHeader {
+    field: String,
+    /// The file name; empty if there is none.
+    pub(crate) name: String,
+    /// The content type; empty if there is none.
+    pub(crate) content_type: String,
+}
+
+/// How far the start of a form goes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Scan {
+    /// The file's part has not begun yet.
+    Unfinished,
+    /// The file's part, and where its contents begin.
+    File(PartHeader, usize),
+}
+
+/// Looks for the part `file` in the start of a form; other parts are passed over.
+///
+/// # Errors
+/// A sentence for the client.
+pub(crate) fn scan(form: &[u8], boundary: &Boundary) -> Result<Scan, String> {
+    let delimiter = boundary.delimiter();
+    // The first delimiter has no line break before it, unless there is a preamble.
+    let first = &delimiter[2..];
+    let mut at = if form.starts_with(first) {
+        first.len()
+    } else if form.len() < first.len() {
+        return Ok(Scan::Unfinished);
+    } else {
+        match memmem::find(form, delimiter) {
+            Some(found) => found + delimiter.len(),
+            None => return Ok(Scan::Unfinished),
+        }
+    };
+    loop {
+        let Some(start) = form.get(at..at + 2) else { return Ok(Scan::Unfinished) };
+        if start == b"--" {
+            return Err("the form has no file; its field must be called \"file\"".to_owned());
+        }
+        if start != b"\r\n" {
+            return Err("the form has a boundary without a line break".to_owned());
+        }
+        // From the line break on, so that a part without a header ends at once.
+        let Some(end) = memmem::find(&form[at..], b"\r\n\r\n") else { return Ok(Scan::Unfinished) };
+        let contents = at + end + 4;
+        let part = part_header(&form[at + 2..contents - 2])?;
+        if part.field == "file" {
+            return Ok(Scan::File(part, contents));
+        }
+        // Two bytes earlier: an empty part's line break is that of its header's end.
+        let Some(next) = memmem::find(&form[contents - 2..], delimiter) else { return Ok(Scan::Unfinished) };
+        at = contents - 2 + next + delimiter.len();
+    }
+}
+
+fn part_header(lines: &[u8]) -> Result<PartHeader, String> {
+    let lines = std::str::from_utf8(lines).map_err(|_| "the header of a part is not UTF-8".to_owned())?;
+    let mut part = PartHeader::default();
+    for line in lines.split("\r\n") {
+        let Some((name, value)) = line.split_once(':') else { continue };
+        if name.trim().eq_ignore_ascii_case("content-type") {
+            part.content_type = value.trim().to_owned();
+        } else if name.trim().eq_ignore_ascii_case("content-disposition") {
+            let parameters = value.split_once(';').map_or("", |(_, parameters)| parameters);
+            part.field = parameter(parameters, "name").unwrap_or_default();
+            part.name = file_name(value).unwrap_or_default();
+        }
+    }
+    Ok(part)
+}
+
+/// The file name in a Content-Disposition; `filename*` wins over `filename`.
+pub(crate) fn file_name(disposition: &str) -> Option<String> {
+    let parameters = disposition.split_once(';')?.1;
+    let extended = parameter(parameters, "filename*").and_then(|value| {
+        let (charset, rest) = value.split_once('\'')?;
+        let encoded = rest.split_once('\'')?.1;
+        let utf8 = charset.eq_ignore_ascii_case("utf-8");
+        utf8.then(|| percent_decode_str(encoded).decode_utf8().ok().map(|name| name.into_owned()))?
+    });
+    // Browsers escape what would end the text like this, and nothing else.
+    let plain = || {
+        let name = parameter(parameters, "filename")?;
+        Some(name.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n"))
+    };
+    extended.or_else(plain)
+}
+
+/// The value of a parameter in `a=b; c="d"`.
+fn parameter(parameters: &str, name: &str) -> Option<String> {
+    let mut rest = parameters;
+    loop {
+        rest = rest.trim_start_matches([';', ' ', '\t']);
+        let (found, value) = rest.split_once('=')?;
+        let (value, behind) = match value.strip_prefix('"') {
+            Some(quoted) => unquote(quoted)?,
+            None => {
+                let (value, behind) = value.split_once(';').unwrap_or((value, ""));
+                (value.trim().to_owned(), behind)
+            }
+        };
+        if found.trim().eq_ignore_ascii_case(name) {
+            return Some(value);
+        }
+        rest = behind;
+    }
+}
+
+/// The text up to the closing quote, and what is behind it. A backslash escapes a quote or a backslash; before
+/// anything else it stands for itself, as in the paths that some clients send.
+fn unquote(quoted: &str) -> Option<(String, &str)> {
+    let mut text = String::new();
+    let mut chars = quoted.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return Some((text, &quoted[at + 1..])),
+            '\\' if chars.peek().is_some_and(|(_, next)| matches!(next, '"' | '\\')) => {
+                text.extend(chars.next().map(|(_, escaped)| escaped));
+            }
+            c => text.push(c),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn boundary(text: &str) -> Boundary {
+        Boundary::of(&format!("multipart/form-data; boundary={text}")).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_boundary_is_found_in_forms_only() {
+        assert_eq!(Boundary::of("video/mp4; boundary=x"), Ok(None));
+        assert_eq!(Boundary::of(""), Ok(None));
+        assert_eq!(boundary("X").tail(), b"\r\n--X--\r\n");
+        assert_eq!(boundary("\"a b\"").delimiter(), b"\r\n--a b");
+        assert_eq!(Boundary::of("Multipart/Form-Data ;charset=utf-8; BOUNDARY=X"), Ok(Some(boundary("X"))));
+        let long = format!("multipart/form-data; boundary={}", "x".repeat(71));
+        for bad in
+            ["multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; b=c", &long]
+        {
+            assert!(Boundary::of(bad).is_err(), "{bad}");
+        }
+    }
+
+    const FORM: &str = "--X\r\nContent-Disposition: form-data; name=\"title\"\r\n\r\nholiday\r\n\
+                        --X\r\nContent-Disposition: form-data; name=empty\r\n\r\n\r\n\
+                        --X\r\ncontent-disposition: form-data; name=\"file\"; filename=\"视 1.mp4\"\r\n\
+                        Content-Type: video/mp4\r\n\r\nBYTES";
+
+    #[test]
+    fn the_file_is_found_behind_other_fields() {
+        let wanted = PartHeader {
+            field: "file".to_owned(),
+            name: "视 1.mp4".to_owned(),
+            content_type: "video/mp4".to_owned(),
+        };
+        let start = FORM.len() - 5;
+        assert_eq!(scan(FORM.as_bytes(), &boundary("X")), Ok(Scan::File(wanted.clone(), start)));
+        let preamble = format!("hello\r\n{FORM}");
+        assert_eq!(scan(preamble.as_bytes(), &boundary("X")), Ok(Scan::File(wanted, start + 7)));
+        for end in 0..start {
+            let cut = scan(&FORM.as_bytes()[..end], &boundary("X"));
+            assert_eq!(cut, Ok(Scan::Unfinished), "{end}");
+        }
+    }
+
+    #[test]
+    fn a_form_without_a_file_is_refused() {
+        for form in [
+            "--X--\r\n",
+            "--X\r\nContent-Disposition: form-data; name=other\r\n\r\nx\r\n--X--\r\n",
+            "--X\r\n\r\nx\r\n--X--\r\n",
+            "--Xyz\r\n",
+        ] {
+            assert!(scan(form.as_bytes(), &boundary("X")).is_err(), "{form}");
+        }
+    }
+
+    #[test]
+    fn names_are_read_as_clients_write_them() {
+        for (disposition, name) in [
+            ("form-data; name=\"file\"; filename=\"a.mp4\"", Some("a.mp4")),
+            ("attachment; filename=a.mp4", Some("a.mp4")),
+            ("attachment; filename=\"a;b=c.mp4\"; x=y", Some("a;b=c.mp4")),
+            ("form-data; filename=\"say %22hi%22.mp4\"", Some("say \"hi\".mp4")),
+            ("form-data; filename=\"say \\\"hi\\\".mp4\"", Some("say \"hi\".mp4")),
+            ("form-data; filename=\"C:\\films\\a.mp4\"", Some("C:\\films\\a.mp4")),
+            ("attachment; filename=\"__.mp4\"; filename*=UTF-8''%E8%A7%86.mp4", Some("视.mp4")),
+            ("attachment; filename=b; filename*=latin1''%E8.mp4", Some("b")),
+            ("form-data; name=\"filename\"", None),
+            ("form-data; filename=\"open", None),
+            ("inline", None),
+        ] {
+            assert_eq!(file_name(disposition).as_deref(), name, "{disposition}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_scanned(form in prop::collection::vec(any::<u8>(), 0..200), prefix in 0..FORM.len()) {
+            let _ = scan(&form, &boundary("X"));
+            let _ = scan(&[&FORM.as_bytes()[..prefix], &form].concat(), &boundary("X"));
+        }
+
+        #[test]
+        fn any_disposition_is_read(text: String) {
+            let _ = file_name(&text);
+            let _ = Boundary::of(&text);
+        }
+    }
+}

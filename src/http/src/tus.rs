@@ -1,0 +1,317 @@
+//! Resumable uploads: tus 1.0 with creation, creation-with-upload, termination, checksum and expiration.
+//!
+//! An upload's id is that of the file it becomes, and all that is known of it lies at a storage: any gateway can go
+//! on with it, whatever became of the one that began it.
+
+mod checksum;
+mod metadata;
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use hyper::http::request::Parts as Head;
+use hyper::{HeaderMap, Method, Response, StatusCode};
+use tnv_client::{ClientError, Parts, Source, new_file_id};
+use tnv_proto::{AppId, Attributes, Checksum, FileKey, UploadProgress, UserId};
+
+use crate::body::Body;
+use crate::inflow::Inflow;
+use crate::metrics::HttpMetrics;
+use crate::refusal::Refusal;
+use crate::service::Gateway;
+use crate::upload::{check_size, labels, length};
+use checksum::{ALGORITHMS, PartChecksum};
+
+const VERSION: HeaderValue = HeaderValue::from_static("1.0.0");
+const EXTENSIONS: HeaderValue =
+    HeaderValue::from_static("creation,creation-with-upload,termination,checksum,expiration");
+const PART_TYPE: &str = "application/offset+octet-stream";
+/// The longest part with a checksum, in bytes: it waits in memory until the checksum is known to be right.
+const MAX_CHECKED: usize = 8 * 1024 * 1024;
+
+const RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
+const OFFSET: HeaderName = HeaderName::from_static("upload-offset");
+const LENGTH: HeaderName = HeaderName::from_static("upload-length");
+const EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
+const METADATA: HeaderName = HeaderName::from_static("upload-metadata");
+const CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
+const TUS_VERSION: HeaderName = HeaderName::from_static("tus-version");
+
+/// The method that is meant: some clients can send POST only and name the real one in a header.
+pub(crate) fn method(request: &Head) -> Method {
+    let named = request.headers.get("x-http-method-override");
+    named.and_then(|name| Method::from_bytes(name.as_bytes()).ok()).unwrap_or_else(|| request.method.clone())
+}
+
+/// Adds what every answer of this protocol has.
+pub(crate) fn mark(headers: &mut HeaderMap) {
+    headers.insert(RESUMABLE, VERSION);
+}
+
+/// Adds what an OPTIONS request is told.
+pub(crate) fn describe(headers: &mut HeaderMap, max_size: u64) {
+    headers.insert(TUS_VERSION, VERSION);
+    headers.insert("tus-extension", EXTENSIONS);
+    headers.insert("tus-checksum-algorithm", HeaderValue::from_static(ALGORITHMS));
+    headers.insert("tus-max-size", HeaderValue::from(max_size));
+}
+
+/// Refuses a client of another version.
+///
+/// # Errors
+/// 412 if it is not 1.0.0.
+pub(crate) fn check_version(headers: &HeaderMap) -> Result<(), Refusal> {
+    match headers.get(RESUMABLE) {
+        Some(version) if version == VERSION => Ok(()),
+        _ => {
+            let sentence = "Tus-Resumable must be 1.0.0";
+            Err(Refusal::new(StatusCode::PRECONDITION_FAILED, sentence).with(TUS_VERSION, VERSION))
+        }
+    }
+}
+
+/// Answers a POST: begins an upload, with its first bytes if the request has some.
+pub(crate) async fn create(
+    gateway: &Gateway,
+    (app, user): (&AppId, &UserId),
+    request: &Head,
+    body: Incoming,
+) -> Result<Response<Body>, Refusal> {
+    let headers = &request.headers;
+    if headers.contains_key("upload-defer-length") || headers.contains_key("upload-concat") {
+        return Err(Refusal::bad("uploads of unknown length, or in parallel parts, are not possible here"));
+    }
+    let size = number(headers, LENGTH)?;
+    check_size(gateway, size)?;
+    let (name, content_type) = metadata::labels(text(headers, METADATA)?).map_err(Refusal::bad)?;
+    let labels = labels(&name, &content_type)?;
+    let first = match body.is_end_stream() {
+        true => None,
+        false => Some(Part::of(request, &body, 0, size)?),
+    };
+    let key = FileKey { app: app.clone(), user: user.clone(), file: new_file_id(user) };
+    let begun = gateway.client.begin(&key, size, &labels).await;
+    let mut parts = begun.map_err(|error| Refusal::upload(&error, &key))?;
+    if let Some(part) = &first {
+        let _uploading = HttpMetrics::global().uploading();
+        match part.append(&mut parts, gateway, body).await {
+            Ok(()) => {}
+            Err(Broken::Refused(refusal)) => {
+                // Its address is told to nobody. If this fails, the storage forgets it by itself after a while.
+                let _ = parts.abort().await;
+                return Err(refusal);
+            }
+            // It exists, and the client can go on where it stands.
+            Err(Broken::Failed(error)) => {
+                tracing::debug!(%key, %error, "the first bytes of an upload failed")
+            }
+        }
+    }
+    let progress = parts.progress();
+    if progress.offset == progress.size {
+        finish(parts, &key).await?;
+    }
+    let mut response = empty(StatusCode::CREATED);
+    put(response.headers_mut(), LOCATION, &gateway.owner.path("tus", &key));
+    tell(response.headers_mut(), progress);
+    Ok(response)
+}
+
+/// Answers a HEAD: how far an upload has come.
+pub(crate) async fn progress(gateway: &Gateway, key: &FileKey) -> Result<Response<Body>, Refusal> {
+    let mut response = empty(StatusCode::OK);
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    match find(gateway, key).await? {
+        Found::Parts(parts) => {
+            let progress = parts.progress();
+            // The gateway that took the last byte may have died before it could say so.
+            if progress.offset == progress.size && gateway.writing {
+                finish(parts, key).await?;
+            }
+            headers.insert(LENGTH, HeaderValue::from(progress.size));
+            tell(headers, progress);
+        }
+        Found::File(file) => {
+            headers.insert(LENGTH, HeaderValue::from(file.size));
+            headers.insert(OFFSET, HeaderValue::from(file.size));
+            if let Some(metadata) = metadata::header(&file.name, &file.content_type) {
+                put(headers, METADATA, &metadata);
+            }
+        }
+    }
+    Ok(response)
+}
+
+/// Answers a PATCH: the next part. What arrived of one that breaks off is kept.
+pub(crate) async fn append(
+    gateway: &Gateway,
+    key: &FileKey,
+    request: &Head,
+    body: Incoming,
+) -> Result<Response<Body>, Refusal> {
+    let offset = number(&request.headers, OFFSET)?;
+    let mut parts = match find(gateway, key).await? {
+        Found::Parts(parts) => parts,
+        Found::File(file) if offset == file.size && body.is_end_stream() => {
+            let mut response = empty(StatusCode::NO_CONTENT);
+            response.headers_mut().insert(OFFSET, HeaderValue::from(file.size));
+            return Ok(response);
+        }
+        Found::File(_) => return Err(Refusal::new(StatusCode::CONFLICT, "the upload is complete already")),
+    };
+    let progress = parts.progress();
+    let part = Part::of(request, &body, offset, progress.size)?;
+    if offset != progress.offset {
+        let sentence = format!("Upload-Offset is {offset}, but the upload stands at {}", progress.offset);
+        return Err(Refusal::new(StatusCode::CONFLICT, sentence));
+    }
+    let _uploading = HttpMetrics::global().uploading();
+    part.append(&mut parts, gateway, body).await.map_err(|broken| match broken {
+        Broken::Refused(refusal) => refusal,
+        Broken::Failed(error) => Refusal::upload(&error, key),
+    })?;
+    let progress = parts.progress();
+    if progress.offset == progress.size {
+        finish(parts, key).await?;
+    }
+    let mut response = empty(StatusCode::NO_CONTENT);
+    tell(response.headers_mut(), progress);
+    Ok(response)
+}
+
+/// Answers a DELETE: forgets an upload, and removes the file if it has become one.
+pub(crate) async fn terminate(gateway: &Gateway, key: &FileKey) -> Result<Response<Body>, Refusal> {
+    let ended = match find(gateway, key).await? {
+        Found::Parts(parts) => parts.abort().await,
+        Found::File(_) => gateway.client.delete(key).await,
+    };
+    ended.map_err(|error| Refusal::upload(&error, key))?;
+    Ok(empty(StatusCode::NO_CONTENT))
+}
+
+/// What there is under an upload's id.
+enum Found {
+    Parts(Parts),
+    File(Attributes),
+}
+
+async fn find(gateway: &Gateway, key: &FileKey) -> Result<Found, Refusal> {
+    match gateway.client.resume(key).await {
+        Ok(parts) => Ok(Found::Parts(parts)),
+        Err(error) if error.is_not_found() => {
+            let file = gateway.client.stat(key).await.map_err(|error| match error.is_not_found() {
+                true => Refusal::new(StatusCode::NOT_FOUND, "there is no such upload, or it has expired"),
+                false => Refusal::upstream(&error, key),
+            })?;
+            Ok(Found::File(file))
+        }
+        Err(error) => Err(Refusal::upload(&error, key)),
+    }
+}
+
+async fn finish(parts: Parts, key: &FileKey) -> Result<(), Refusal> {
+    match parts.finish(Checksum::UNKNOWN).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Refusal::upload(&error, key)),
+    }
+}
+
+/// Bytes that a request brings.
+struct Part {
+    len: u64,
+    checksum: Option<PartChecksum>,
+}
+
+/// Why a part was not appended.
+enum Broken {
+    Refused(Refusal),
+    Failed(ClientError),
+}
+
+impl Part {
+    /// What the header says of the body, which is to stand at `offset` of `size` bytes.
+    fn of(request: &Head, body: &Incoming, offset: u64, size: u64) -> Result<Part, Refusal> {
+        if request.headers.get(CONTENT_TYPE).is_none_or(|kind| kind != PART_TYPE) {
+            let sentence = format!("the Content-Type of a part must be {PART_TYPE}");
+            return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence));
+        }
+        let len = length(&request.headers, body)?;
+        if offset.checked_add(len).is_none_or(|end| end > size) {
+            return Err(Refusal::too_large(format!(
+                "{len} bytes from {offset} are more than the upload's {size}"
+            )));
+        }
+        let checksum = match text(&request.headers, CHECKSUM)? {
+            "" => None,
+            header => Some(PartChecksum::parse(header).map_err(Refusal::bad)?),
+        };
+        if checksum.is_some() && len > MAX_CHECKED as u64 {
+            return Err(Refusal::too_large(format!("a part with a checksum may have {MAX_CHECKED} bytes")));
+        }
+        Ok(Part { len, checksum })
+    }
+
+    async fn append(&self, parts: &mut Parts, gateway: &Gateway, body: Incoming) -> Result<(), Broken> {
+        if self.len == 0 {
+            return Ok(());
+        }
+        let mut inflow = Inflow::new(body, gateway.progress_timeout);
+        let source = match &self.checksum {
+            None => Source::Stream { reader: Box::new(inflow), size: self.len },
+            Some(checksum) => {
+                let bytes = inflow.whole(MAX_CHECKED).await.map_err(Broken::Refused)?;
+                if !checksum.is_of(&bytes) {
+                    return Err(Broken::Refused(mismatch()));
+                }
+                Source::Memory(bytes)
+            }
+        };
+        parts.append(source).await.map(drop).map_err(Broken::Failed)
+    }
+}
+
+/// 460, which tus has made up.
+fn mismatch() -> Refusal {
+    let status = StatusCode::from_u16(460).unwrap_or(StatusCode::BAD_REQUEST);
+    Refusal::new(status, "the part does not have the checksum that it should have; it was dropped")
+}
+
+/// A header as text; empty if it is not there.
+fn text(headers: &HeaderMap, name: HeaderName) -> Result<&str, Refusal> {
+    let unreadable = |_| Refusal::bad(format!("{name} has characters that it may not have"));
+    headers.get(&name).map_or(Ok(""), |value| value.to_str().map_err(unreadable))
+}
+
+/// A header that must be there and be a number of bytes.
+fn number(headers: &HeaderMap, name: HeaderName) -> Result<u64, Refusal> {
+    let digits = text(headers, name.clone())?;
+    let valid = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let number = digits.parse().ok().filter(|number| valid && *number <= i64::MAX as u64);
+    number.ok_or_else(|| Refusal::bad(format!("{name} must be a number of bytes")))
+}
+
+fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// Adds where an upload stands and, unless it is complete, when it is forgotten.
+fn tell(headers: &mut HeaderMap, progress: UploadProgress) {
+    headers.insert(OFFSET, HeaderValue::from(progress.offset));
+    let expires = u64::try_from(progress.expires_ms).ok().filter(|_| progress.offset < progress.size);
+    let time = expires.and_then(|millis| UNIX_EPOCH.checked_add(Duration::from_millis(millis)));
+    // A date beyond the year 9999 cannot be written.
+    if let Some(time) = time.filter(|_| progress.expires_ms < 253_402_300_800_000) {
+        put(headers, EXPIRES, &httpdate::fmt_http_date(time));
+    }
+}
+
+/// Sets a header to what is printable ASCII.
+fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}

@@ -1,0 +1,172 @@
+//! New files in one request, and files removed. Nothing is kept of an upload that fails.
+
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue, LOCATION};
+use hyper::http::request::Parts as Head;
+use hyper::{HeaderMap, Response, StatusCode};
+use tnv_client::{Client, ClientError, Parts, Source, new_file_id};
+use tnv_proto::{AppId, Attributes, Checksum, FileKey, Labels, UserId};
+
+use crate::body::Body;
+use crate::form::{self, Boundary, FormFile};
+use crate::inflow::Inflow;
+use crate::media;
+use crate::metrics::HttpMetrics;
+use crate::pages::json;
+use crate::query::Query;
+use crate::refusal::Refusal;
+use crate::service::Gateway;
+use crate::view::FileView;
+
+/// A file that is to be stored.
+struct NewFile {
+    name: String,
+    content_type: String,
+    source: Source,
+}
+
+/// Answers a POST: the body is the file, or a form with the file in it.
+pub(crate) async fn create(
+    gateway: &Gateway,
+    (app, user): (&AppId, &UserId),
+    request: &Head,
+    body: Incoming,
+) -> Result<Response<Body>, Refusal> {
+    let length = length(&request.headers, &body)?;
+    let _uploading = HttpMetrics::global().uploading();
+    let new = read(gateway, request, body, length).await?;
+    check_size(gateway, new.source.size())?;
+    let labels = labels(&new.name, &new.content_type)?;
+    let key = FileKey { app: app.clone(), user: user.clone(), file: new_file_id(user) };
+    let stored = if request.headers.contains_key(EXPECT) {
+        store_asked(&gateway.client, &key, &labels, new.source).await
+    } else {
+        gateway.client.store(&key, &labels, new.source).await
+    };
+    let attributes = stored.map_err(|error| Refusal::upload(&error, &key))?;
+    created(gateway, &key, &attributes)
+}
+
+/// Answers a DELETE.
+pub(crate) async fn delete(client: &Client, key: &FileKey) -> Result<Response<Body>, Refusal> {
+    client.delete(key).await.map_err(|error| Refusal::upstream(&error, key))?;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}
+
+/// How long a body is, as its header says.
+///
+/// # Errors
+/// 411 if the header does not say it.
+pub(crate) fn length(headers: &HeaderMap, body: &Incoming) -> Result<u64, Refusal> {
+    let told = body.size_hint().exact().filter(|_| headers.contains_key(CONTENT_LENGTH));
+    let missing = "the request must say its Content-Length; send larger or growing files by tus";
+    told.ok_or_else(|| Refusal::new(StatusCode::LENGTH_REQUIRED, missing))
+}
+
+/// Holds a file against `max_upload_size`.
+pub(crate) fn check_size(gateway: &Gateway, size: u64) -> Result<(), Refusal> {
+    let max = gateway.max_upload_size;
+    if size > max {
+        return Err(Refusal::too_large(format!("{size} bytes are more than the {max} that a file may have")));
+    }
+    Ok(())
+}
+
+/// What a file is called and what it is. A type that is none, or that says nothing, is left for the storage to find
+/// out.
+pub(crate) fn labels(name: &str, content_type: &str) -> Result<Labels, Refusal> {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    // The latter is what curl says of any body.
+    let says_nothing = ["application/octet-stream", "application/x-www-form-urlencoded"]
+        .iter()
+        .any(|kind| essence.eq_ignore_ascii_case(kind));
+    let known = !says_nothing
+        && content_type.len() <= tnv_proto::MAX_CONTENT_TYPE_LEN
+        && media::is_type(content_type);
+    Labels::new(name, if known { content_type } else { "" }).map_err(|error| Refusal::bad(error.to_string()))
+}
+
+async fn read(gateway: &Gateway, request: &Head, body: Incoming, length: u64) -> Result<NewFile, Refusal> {
+    let text = |name| {
+        request.headers.get(name).and_then(|value: &HeaderValue| std::str::from_utf8(value.as_bytes()).ok())
+    };
+    let content_type = text(CONTENT_TYPE).unwrap_or_default();
+    let inflow = || Inflow::new(body, gateway.progress_timeout);
+    if let Some(boundary) = Boundary::of(content_type).map_err(Refusal::bad)? {
+        check_size(gateway, length.saturating_sub(form::MAX_HEAD as u64))?;
+        let FormFile { name, content_type, size, reader } =
+            FormFile::open(inflow(), &boundary, length).await?;
+        return Ok(NewFile { name, content_type, source: Source::Stream { reader: Box::new(reader), size } });
+    }
+    check_size(gateway, length)?;
+    let named = Query::new(request.uri.query()).get("name").map_err(Refusal::bad)?;
+    let name = named.or_else(|| text(CONTENT_DISPOSITION).and_then(form::file_name)).unwrap_or_default();
+    let source = Source::Stream { reader: Box::new(inflow()), size: length };
+    Ok(NewFile { name, content_type: content_type.to_owned(), source })
+}
+
+/// Stores a file whose client waits for "100 Continue": that is said at the body's first read, so a storage must have
+/// agreed before it.
+async fn store_asked(
+    client: &Client,
+    key: &FileKey,
+    labels: &Labels,
+    source: Source,
+) -> Result<Attributes, ClientError> {
+    let size = source.size();
+    let mut unfinished = Unfinished(Some(client.begin(key, size, labels).await?));
+    let appended = match &mut unfinished.0 {
+        Some(parts) if size > 0 => parts.append(source).await.map(drop),
+        _ => Ok(()),
+    };
+    let parts = unfinished.0.take();
+    match (parts, appended) {
+        (Some(parts), Ok(())) => finish_or_forget(client, key, parts).await,
+        (Some(parts), Err(error)) => {
+            forget(parts).await;
+            Err(error)
+        }
+        (None, _) => unreachable!("it is taken here only"),
+    }
+}
+
+/// Makes a file of an upload. One that cannot be made a file is forgotten.
+async fn finish_or_forget(client: &Client, key: &FileKey, parts: Parts) -> Result<Attributes, ClientError> {
+    let finished = parts.finish(Checksum::UNKNOWN).await;
+    if matches!(finished, Err(ClientError::Refused { .. }))
+        && let Ok(parts) = client.resume(key).await
+    {
+        forget(parts).await;
+    }
+    finished
+}
+
+/// An upload that is forgotten if it is not taken out of here, even if the client is gone and the future dropped.
+struct Unfinished(Option<Parts>);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(parts) = self.0.take() {
+            tokio::spawn(forget(parts));
+        }
+    }
+}
+
+async fn forget(parts: Parts) {
+    if let Err(error) = parts.abort().await {
+        // The storage forgets it by itself after a while.
+        tracing::debug!(%error, "an upload that failed was not forgotten");
+    }
+}
+
+fn created(gateway: &Gateway, key: &FileKey, attributes: &Attributes) -> Result<Response<Body>, Refusal> {
+    let view = FileView::new(key, attributes, &gateway.owner);
+    let mut response = json(&view)?;
+    *response.status_mut() = StatusCode::CREATED;
+    if let Ok(location) = HeaderValue::from_str(view.url()) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
+}

@@ -1,0 +1,284 @@
+//! BEGIN, APPEND, PROGRESS, FINISH, ABORT: uploads that come in parts and go on after every break. What a reply calls
+//! done is durable; a part that breaks off keeps what has come.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::BytesMut;
+use tnv_common::connection::{Connection, Interrupt, Reply};
+use tnv_proto::{
+    Append, Attributes, Begin, ErrorCode, Failure, FileKey, Finish, NewUploadFixed, Request, UploadProgress,
+};
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+
+use crate::pump::{Sink, pump, write_failure};
+use crate::service::StorageService;
+use crate::upload::{check_expected, lost, taken};
+use crate::volume::{Parts, Reservation, StorePath, Volume};
+
+/// Between two looks for uploads that have expired.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(600);
+
+/// Uploads in parts that somebody is writing to right now.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Busy(Arc<Mutex<HashSet<FileKey>>>);
+
+impl Busy {
+    /// Keeps everybody else out until it is dropped.
+    fn enter(&self, key: &FileKey) -> Result<Guard, Failure> {
+        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !keys.insert(key.clone()) {
+            let text = format!("somebody else is writing to {key}; try again when that has ended");
+            return Err(Failure::new(ErrorCode::LOCKED, text));
+        }
+        Ok(Guard { busy: self.clone(), key: key.clone() })
+    }
+}
+
+struct Guard {
+    busy: Busy,
+    key: FileKey,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.busy.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
+impl StorageService {
+    pub(crate) async fn begin(&self, connection: &mut Connection) -> Result<Reply, Interrupt> {
+        let fixed = NewUploadFixed::decode(&connection.fixed_part(NewUploadFixed::LEN).await?)?;
+        if fixed.labels_len() as u64 != connection.body_left() {
+            return Err(Failure::bad_request("the labels are not as long as the body says").into());
+        }
+        let Begin(new) = Begin(fixed.with_labels(&connection.whole_body().await?)?);
+        self.admit(&new.key, new.size).await?;
+        let _guard = self.busy.enter(&new.key)?;
+        if let Some(parts) = self.find_parts(&new.key).await? {
+            return if parts.new_upload().size == new.size {
+                Ok(self.progress_of(&parts))
+            } else {
+                Err(other_size(&parts))
+            };
+        }
+        // The room is not kept: an upload that is given up must not hold it for a day. Each part asks again.
+        let path = self.volume.reserve(new.size)?.path().clone();
+        let begun = blocking(&path.clone(), move || Parts::begin(&path, new)).await?;
+        tracing::info!(peer = %connection.peer(), file = %begun.new_upload().key, size = begun.new_upload().size,
+            "an upload in parts begins");
+        Ok(self.progress_of(&begun))
+    }
+
+    pub(crate) async fn append(&self, connection: &mut Connection) -> Result<Reply, Interrupt> {
+        let Append { key, offset, .. } = Append::decode(&connection.fixed_part(Append::LEN).await?)?;
+        let guard = self.busy.enter(&key)?;
+        let parts = self.existing_parts(&key).await?;
+        let len = connection.body_left();
+        let size = parts.new_upload().size;
+        if offset != parts.offset() {
+            return Err(conflict(&key, &format!("goes on at {}, not at {offset}", parts.offset())));
+        }
+        if len > size - offset {
+            let text = format!("{len} bytes at {offset} go beyond the size of {size}");
+            return Err(Failure::bad_request(text).into());
+        }
+        let path = parts.path().clone();
+        let Some(reservation) = Reservation::take(&path, len) else {
+            let text = format!(
+                "no room for {len} bytes: {} has {} above reserved_space",
+                path.written(),
+                path.free()
+            );
+            return Err(Failure::new(ErrorCode::NO_SPACE, text).into());
+        };
+        let opened = parts.clone();
+        let writer = blocking(&path, move || opened.writer()).await?;
+        let expires_ms = self.expires_ms(SystemTime::now());
+        match pump(connection, len, writer, &self.buffers).await {
+            Ok(writer) => {
+                reservation.keep();
+                self.counters.bytes_in.add(len);
+                Ok(progress_reply(UploadProgress { offset: writer.offset(), size, expires_ms }))
+            }
+            Err(broken) => {
+                // What came stays. The guard goes with it: nobody may write before that is done.
+                let keep = spawn_blocking(move || {
+                    let kept = broken.sink.map(|mut writer| writer.end().map(|()| writer.offset()));
+                    drop(guard);
+                    kept
+                });
+                if let Ok(Some(Ok(offset))) = keep.await {
+                    tracing::info!(peer = %connection.peer(), file = %key, offset, size, "a part broke off");
+                }
+                Err(broken.why)
+            }
+        }
+    }
+
+    pub(crate) async fn progress(&self, key: &FileKey) -> Result<Reply, Interrupt> {
+        Ok(self.progress_of(&self.existing_parts(key).await?))
+    }
+
+    pub(crate) async fn abort(&self, key: &FileKey) -> Result<Reply, Interrupt> {
+        let _guard = self.busy.enter(key)?;
+        let (volume, discarded) = (self.volume.clone(), key.clone());
+        let found = spawn_blocking(move || Parts::discard(&volume, &discarded)).await.map_err(lost)?;
+        match found {
+            Ok(true) => {}
+            Ok(false) => return Err(no_parts(key).into()),
+            Err(error) => {
+                let text = format!("cannot remove the parts of {key}: {error}");
+                return Err(Failure::new(ErrorCode::INTERNAL, text).into());
+            }
+        }
+        tracing::info!(file = %key, "an upload in parts was given up");
+        Ok(Reply::empty())
+    }
+
+    pub(crate) async fn finish(&self, connection: &mut Connection) -> Result<Reply, Interrupt> {
+        let request = Finish::decode(&connection.whole_body().await?)?;
+        let _guard = self.busy.enter(&request.key)?;
+        let attributes = match self.find_parts(&request.key).await? {
+            Some(parts) => self.complete(parts, &request).await?,
+            None => self.completed(&request).await?,
+        };
+        tracing::info!(peer = %connection.peer(), file = %request.key, size = attributes.size,
+            blake3 = %attributes.blake3, "uploaded in parts");
+        let mut body = BytesMut::with_capacity(256);
+        attributes.encode(&mut body);
+        Ok(Reply::Body(body))
+    }
+
+    /// Makes a file of an upload whose bytes are all there.
+    async fn complete(&self, parts: Parts, request: &Finish) -> Result<Attributes, Interrupt> {
+        let size = parts.new_upload().size;
+        if parts.offset() != size {
+            return Err(conflict(&request.key, &format!("has {} of its {size} bytes", parts.offset())));
+        }
+        let path = parts.path().clone();
+        let checked = parts.clone();
+        let received = blocking(&path, move || checked.check()).await?;
+        check_expected(request.expected, received.blake3)?;
+        if self.files.catalog().is_taken(&request.key).await.map_err(Failure::from)? {
+            // An earlier FINISH got as far as the row, or somebody else took the id.
+            let row = self.files.find(&request.key).await.map_err(|failure| match failure.code {
+                // The id is another owner's.
+                ErrorCode::NOT_FOUND => taken(&request.key),
+                _ => failure,
+            })?;
+            if row.checksum() != received.blake3 {
+                return Err(taken(&request.key).into());
+            }
+            self.forget(parts).await;
+            return Ok(row.attributes());
+        }
+        let (place, created_ms) = self.next_place(&path).await?;
+        let (linked, link) = (parts.clone(), place.clone());
+        blocking(&path, move || linked.link_to(&link)).await?;
+        let file = self.describe(parts.new_upload().clone(), &path, &place, &received, created_ms);
+        let attributes = self.commit(file, path, place, None).await?;
+        self.counters.uploads.add(1);
+        self.forget(parts).await;
+        Ok(attributes)
+    }
+
+    /// The answer to a FINISH whose upload is gone: well, if it has become the file.
+    async fn completed(&self, request: &Finish) -> Result<Attributes, Failure> {
+        let row = self.files.find(&request.key).await.map_err(|failure| match failure.code {
+            ErrorCode::NOT_FOUND => no_parts(&request.key),
+            _ => failure,
+        })?;
+        if request.expected.is_known() && row.checksum() != request.expected {
+            return Err(taken(&request.key));
+        }
+        Ok(row.attributes())
+    }
+
+    async fn forget(&self, parts: Parts) {
+        let removed = spawn_blocking(move || (parts.remove(), parts)).await;
+        if let Ok((Err(error), parts)) = removed {
+            tracing::warn!(file = %parts.new_upload().key, %error, "cannot remove the parts of a finished upload");
+        }
+    }
+
+    async fn find_parts(&self, key: &FileKey) -> Result<Option<Parts>, Interrupt> {
+        let (volume, wanted) = (self.volume.clone(), key.clone());
+        let found = spawn_blocking(move || Parts::find(&volume, &wanted)).await.map_err(lost)?;
+        found.map_err(|error| {
+            let text = format!("the parts of {key} cannot be read: {error}; ABORT them and begin again");
+            Failure::new(ErrorCode::INTERNAL, text).into()
+        })
+    }
+
+    async fn existing_parts(&self, key: &FileKey) -> Result<Parts, Interrupt> {
+        self.find_parts(key).await?.ok_or_else(|| no_parts(key).into())
+    }
+
+    fn progress_of(&self, parts: &Parts) -> Reply {
+        let expires_ms = parts.touched_ms().saturating_add(self.part_expiry.as_millis() as i64);
+        progress_reply(UploadProgress { offset: parts.offset(), size: parts.new_upload().size, expires_ms })
+    }
+
+    fn expires_ms(&self, now: SystemTime) -> i64 {
+        let at = (now + self.part_expiry).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(at.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+fn progress_reply(progress: UploadProgress) -> Reply {
+    let mut body = BytesMut::with_capacity(24);
+    progress.encode(&mut body);
+    Reply::Body(body)
+}
+
+fn no_parts(key: &FileKey) -> Failure {
+    Failure::new(ErrorCode::NOT_FOUND, format!("no upload of {key} in parts lies here; BEGIN it"))
+}
+
+fn conflict(key: &FileKey, what: &str) -> Interrupt {
+    Failure::new(ErrorCode::CONFLICT, format!("the upload of {key} {what}")).into()
+}
+
+fn other_size(parts: &Parts) -> Interrupt {
+    conflict(&parts.new_upload().key, &format!("was begun with {} bytes", parts.new_upload().size))
+}
+
+/// Runs blocking work on a store path, whose fault an error is.
+async fn blocking<T: Send + 'static>(
+    path: &StorePath,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, Interrupt> {
+    let outcome = spawn_blocking(work).await.map_err(lost)?;
+    outcome.map_err(|error| write_failure(path, &error).into())
+}
+
+/// Forgets uploads in parts that nothing has come for in so long.
+pub(crate) async fn expire(
+    volume: Arc<Volume>,
+    busy: Busy,
+    unused_for: Duration,
+    shutdown: CancellationToken,
+) {
+    let mut ticks = tokio::time::interval(EXPIRY_INTERVAL);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = shutdown.cancelled() => return,
+        }
+        for path in volume.paths() {
+            let (path, busy) = (path.clone(), busy.clone());
+            let enter = move |key: &FileKey| busy.enter(key).ok();
+            let expired =
+                spawn_blocking(move || Parts::expire(&path, SystemTime::now(), unused_for, enter)).await;
+            match expired {
+                Ok(Ok(0)) | Err(_) => {}
+                Ok(Ok(count)) => tracing::info!(count, "uploads in parts expired"),
+                Ok(Err(error)) => tracing::warn!(%error, "cannot look for expired uploads in parts"),
+            }
+        }
+    }
+}

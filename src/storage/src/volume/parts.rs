@@ -1,0 +1,343 @@
+//! Uploads that come in parts, as they lie on the disk: below each store path a folder with three files for each:
+//! the bytes, how many of them are durable, and whose they are. They outlive every process; what they become in the
+//! end is a second name (a hard link) for the bytes at the file's place, so that nothing is lost whenever a crash
+//! comes. Every method blocks.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use tnv_proto::{Checksum, FileKey, Labels, NewUpload};
+
+use super::{Received, StorePath, Volume};
+use crate::content_type::{SNIFF_LEN, sniff};
+use crate::layout::Place;
+use crate::pump::Sink;
+
+/// The folder's name within a store path.
+const FOLDER: &str = ".tnv-parts";
+/// After so many bytes a long part is made durable in between.
+const SYNC_EVERY: u64 = 16 * 1024 * 1024;
+/// Read at a time when the whole is checked.
+const CHECK_BUFFER: usize = 1024 * 1024;
+
+/// Whose bytes they are. The last of the three files to be written and the first to go: with it, they exist.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Manifest {
+    app: String,
+    user: String,
+    file: String,
+    size: u64,
+    name: String,
+    content_type: String,
+}
+
+/// An upload that comes in parts.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    path: Arc<StorePath>,
+    stem: String,
+    new: NewUpload,
+    offset: u64,
+    touched: SystemTime,
+}
+
+/// The files' common name: ids are no file names.
+fn stem(key: &FileKey) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for text in [key.app.as_str(), key.user.as_str(), key.file.as_str()] {
+        hasher.update(text.as_bytes()).update(&[0]);
+    }
+    let mut stem = hasher.finalize().to_hex().to_string();
+    stem.truncate(32);
+    stem
+}
+
+impl Parts {
+    /// Begins an upload in this store path.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn begin(path: &Arc<StorePath>, new: NewUpload) -> io::Result<Parts> {
+        let folder = path.root().join(FOLDER);
+        if !folder.try_exists()? {
+            std::fs::create_dir_all(&folder)?;
+            File::open(path.root())?.sync_all()?;
+        }
+        let stem = stem(&new.key);
+        let parts = Parts { path: path.clone(), stem, new, offset: 0, touched: SystemTime::now() };
+        let manifest = Manifest {
+            app: parts.new.key.app.to_string(),
+            user: parts.new.key.user.to_string(),
+            file: parts.new.key.file.to_string(),
+            size: parts.new.size,
+            name: parts.new.labels.name().to_owned(),
+            content_type: parts.new.labels.content_type().to_owned(),
+        };
+        // First, for it is what expiry looks at.
+        let mut offset = File::create(parts.offset_path())?;
+        offset.write_all(&0_u64.to_be_bytes())?;
+        offset.sync_all()?;
+        File::create(parts.data_path())?.sync_all()?;
+        let fresh = folder.join(format!("{}.new", parts.stem));
+        let mut file = File::create(&fresh)?;
+        file.write_all(&serde_json::to_vec(&manifest).map_err(io::Error::other)?)?;
+        file.sync_all()?;
+        std::fs::rename(fresh, parts.manifest_path())?;
+        File::open(folder)?.sync_all()?;
+        Ok(parts)
+    }
+
+    /// The upload of this key, in whichever store path it lies.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn find(volume: &Volume, key: &FileKey) -> io::Result<Option<Parts>> {
+        let stem = stem(key);
+        for path in volume.paths() {
+            if let Some(parts) = Parts::read(path, &stem)?.filter(|parts| parts.new.key == *key) {
+                return Ok(Some(parts));
+            }
+        }
+        Ok(None)
+    }
+
+    fn read(path: &Arc<StorePath>, stem: &str) -> io::Result<Option<Parts>> {
+        let folder = path.root().join(FOLDER);
+        let manifest = match std::fs::read(folder.join(format!("{stem}.json"))) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            manifest => manifest?,
+        };
+        let manifest: Manifest = serde_json::from_slice(&manifest).map_err(io::Error::other)?;
+        let new = NewUpload {
+            key: FileKey::new(&manifest.app, &manifest.user, &manifest.file).map_err(io::Error::other)?,
+            size: manifest.size,
+            labels: Labels::new(&manifest.name, &manifest.content_type).map_err(io::Error::other)?,
+        };
+        let mut offset = [0; 8];
+        let file = File::open(folder.join(format!("{stem}.offset")))?;
+        (&file).read_exact(&mut offset)?;
+        let touched = file.metadata()?.modified()?;
+        let offset = u64::from_be_bytes(offset);
+        let there = std::fs::metadata(folder.join(format!("{stem}.data")))?.len();
+        if offset > there || offset > new.size {
+            let text = format!("{offset} bytes of {} should be durable, {there} are there", new.key);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        Ok(Some(Parts { path: path.clone(), stem: stem.to_owned(), new, offset, touched }))
+    }
+
+    /// What it is to become.
+    pub fn new_upload(&self) -> &NewUpload {
+        &self.new
+    }
+
+    /// The store path it lies in.
+    pub fn path(&self) -> &Arc<StorePath> {
+        &self.path
+    }
+
+    /// Bytes that are durable.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// When it was last written to, in milliseconds since 1970.
+    pub fn touched_ms(&self) -> i64 {
+        let since = self.touched.duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// Opens it for the next part. What an earlier part left behind the durable bytes is cut off.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn writer(&self) -> io::Result<PartWriter> {
+        let mut data = OpenOptions::new().write(true).open(self.data_path())?;
+        data.set_len(self.offset)?;
+        data.seek(SeekFrom::Start(self.offset))?;
+        let offset_file = OpenOptions::new().write(true).open(self.offset_path())?;
+        Ok(PartWriter { path: self.path.clone(), data, offset_file, offset: self.offset, unsynced: 0 })
+    }
+
+    /// Reads the whole and takes its checksums.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn check(&self) -> io::Result<Received> {
+        let mut file = File::open(self.data_path())?;
+        let (mut blake3, mut crc32) = (blake3::Hasher::new(), crc32fast::Hasher::new());
+        let mut buffer = vec![0; CHECK_BUFFER];
+        let mut content_type = sniff(&[]);
+        let mut len = 0_u64;
+        loop {
+            let got = file.read(&mut buffer)?;
+            if got == 0 {
+                break;
+            }
+            if len == 0 {
+                content_type = sniff(&buffer[..got.min(SNIFF_LEN)]);
+            }
+            blake3.update(&buffer[..got]);
+            crc32.update(&buffer[..got]);
+            len += got as u64;
+        }
+        if len != self.new.size {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{len} of {} bytes are there", self.new.size),
+            ));
+        }
+        let blake3 = Checksum(*blake3.finalize().as_bytes());
+        Ok(Received { crc32: crc32.finalize(), blake3, content_type })
+    }
+
+    /// Gives the bytes a second name: the temporary one of this place. Both are durable then.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn link_to(&self, place: &Place) -> io::Result<()> {
+        self.path.prepare_folder(place)?;
+        std::fs::hard_link(self.data_path(), self.path.root().join(place.temp_path()))?;
+        self.path.sync_folder(place.folder())
+    }
+
+    /// Forgets the upload.
+    ///
+    /// # Errors
+    /// I/O errors; files that are gone already are fine.
+    pub fn remove(&self) -> io::Result<()> {
+        for path in [self.manifest_path(), self.data_path(), self.offset_path()] {
+            match std::fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes whatever there is of an upload, even if it cannot be read. `false`: there was nothing.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn discard(volume: &Volume, key: &FileKey) -> io::Result<bool> {
+        let stem = stem(key);
+        let mut found = false;
+        for path in volume.paths() {
+            let folder = path.root().join(FOLDER);
+            found |= folder.join(format!("{stem}.json")).try_exists()?;
+            remove_files(&folder, &stem)?;
+        }
+        Ok(found)
+    }
+
+    /// Forgets the uploads in this store path that nothing has come for in so long and that `enter` lets in to:
+    /// nobody may be writing to them. Returns how many there were.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn expire<G>(
+        path: &Arc<StorePath>,
+        now: SystemTime,
+        unused_for: Duration,
+        enter: impl Fn(&FileKey) -> Option<G>,
+    ) -> io::Result<usize> {
+        let entries = match std::fs::read_dir(path.root().join(FOLDER)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            entries => entries?,
+        };
+        let mut expired = 0;
+        for entry in entries {
+            let entry = entry?;
+            let age = now.duration_since(entry.metadata()?.modified()?).unwrap_or_default();
+            let name = entry.file_name();
+            let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(".offset")) else { continue };
+            if age <= unused_for {
+                continue;
+            }
+            // One that cannot be read is of no use either.
+            match Parts::read(path, stem) {
+                Ok(Some(parts)) => match enter(&parts.new.key) {
+                    Some(_guard) => parts.remove()?,
+                    None => continue,
+                },
+                _ => remove_files(&path.root().join(FOLDER), stem)?,
+            }
+            expired += 1;
+        }
+        Ok(expired)
+    }
+
+    fn file(&self, kind: &str) -> PathBuf {
+        self.path.root().join(FOLDER).join(format!("{}.{kind}", self.stem))
+    }
+
+    fn manifest_path(&self) -> PathBuf {
+        self.file("json")
+    }
+
+    fn data_path(&self) -> PathBuf {
+        self.file("data")
+    }
+
+    fn offset_path(&self) -> PathBuf {
+        self.file("offset")
+    }
+}
+
+fn remove_files(folder: &Path, stem: &str) -> io::Result<()> {
+    for kind in ["json", "new", "data", "offset"] {
+        match std::fs::remove_file(folder.join(format!("{stem}.{kind}"))) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Appends to an upload. What is durable is written down only after it is.
+#[derive(Debug)]
+pub struct PartWriter {
+    path: Arc<StorePath>,
+    data: File,
+    offset_file: File,
+    offset: u64,
+    unsynced: u64,
+}
+
+impl PartWriter {
+    /// Bytes that are durable.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.data.sync_data()?;
+        let offset = self.offset + self.unsynced;
+        self.offset_file.write_all_at(&offset.to_be_bytes(), 0)?;
+        self.offset_file.sync_data()?;
+        self.offset = offset;
+        self.unsynced = 0;
+        Ok(())
+    }
+}
+
+impl Sink for PartWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.data.write_all(bytes)?;
+        self.unsynced += bytes.len() as u64;
+        if self.unsynced >= SYNC_EVERY { self.sync() } else { Ok(()) }
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.sync()
+    }
+
+    fn path(&self) -> &Arc<StorePath> {
+        &self.path
+    }
+}

@@ -1,0 +1,135 @@
+//! The page in a real browser: Debian's Chromium, driven by the scripts in `browser/`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::harness::film::{Index, film};
+use crate::harness::installed;
+use crate::harness::lab::{Lab, own_address};
+use crate::harness::process::Process;
+use crate::harness::tools::node;
+use crate::harness::web::{Web, get};
+
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../http/page");
+
+/// Where the screenshots go: target/e2e-shots.
+fn shots() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("e2e-shots");
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// A script with a browser; `None` where something is not installed.
+fn script(name: &str, http: &str) -> Option<Command> {
+    if !installed(&["chromium", "ffmpeg"]) {
+        return None;
+    }
+    let mut node = node(name)?;
+    node.env("GATEWAY", format!("http://{http}")).env("SHOTS", shots());
+    Some(node)
+}
+
+#[track_caller]
+fn succeeds(mut script: Process) {
+    let said = script.line("done");
+    assert!(script.wait().success() && said.is_some(), "{}", script.log());
+}
+
+/// Stores a film over HTTP under a name.
+#[track_caller]
+fn store(http: &str, name: &str, contents: &[u8]) {
+    let encoded: String = name.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    assert_eq!(Web::connect(http).post(&format!("/files?name={encoded}"), &[], contents).status, 201);
+}
+
+#[test]
+fn films_are_dropped_resumed_played_and_deleted() {
+    let lab = Lab::new();
+    let up = lab.up();
+    let Some(mut script) = script("browser/library.mjs", &up.http) else { return };
+    // One with its index at the end, one with a Chinese name.
+    let copy = |index, name: &str| {
+        std::fs::copy(film(index), lab.path(name)).unwrap();
+        lab.arg(name)
+    };
+    let (plain, chinese) = (copy(Index::End, "holiday.mp4"), copy(Index::Front, "电影 第一集.mp4"));
+    let mut browser = lab.process("browser", script.args([&plain, &chinese]));
+    let Some(copied) = browser.line("copied ") else { panic!("{}", browser.log()) };
+    let path = copied.strip_prefix(&format!("http://{}", up.http)).unwrap();
+    let status = get(&up.http, path, &[("Range", "bytes=0-1")]).status;
+    // The page may have deleted it by now.
+    assert!([206, 404].contains(&status), "what was copied is a file's address: {status}");
+    succeeds(browser);
+    let left = get(&up.http, "/api/files", &[]).json();
+    assert_eq!(left["files"].as_array().unwrap().len(), 1);
+    assert_eq!(left["files"][0]["name"], "holiday.mp4");
+    let stored = get(&up.http, left["files"][0]["url"].as_str().unwrap(), &[]).body;
+    assert!(stored == std::fs::read(plain).unwrap(), "what was interrupted is whole");
+}
+
+#[test]
+fn hostile_names_deletes_and_an_absent_gateway() {
+    let lab = Lab::new();
+    let address = own_address();
+    let mut up = lab.up_at(&address);
+    let Some(mut script) = script("browser/hostile.mjs", &address) else { return };
+    for name in [
+        "<img src=x onerror=\"globalThis.ran=1\">.txt",
+        "</title><script>globalThis.ran=1</script>.txt",
+        "\u{202e}4pm.txt",
+        "' onmouseover='globalThis.ran=1.txt",
+        &"long ".repeat(100),
+    ] {
+        store(&address, name, b"text");
+    }
+    store(&address, "film.mp4", &std::fs::read(film(Index::End)).unwrap());
+    let mut browser = lab.process("browser", script.args([lab.arg("gone"), lab.arg("back")]));
+    let Some(_) = browser.line("away") else { panic!("{}", browser.log()) };
+    assert!(up.process.terminate().success());
+    lab.file("gone", "");
+    let Some(_) = browser.line("noticed") else { panic!("{}", browser.log()) };
+    let _up = lab.up_at(&address);
+    lab.file("back", "");
+    succeeds(browser);
+}
+
+#[test]
+fn the_page_looks_well_and_is_accessible() {
+    let lab = Lab::new();
+    let up = lab.up();
+    let Some(mut script) = script("browser/looks.mjs", &up.http) else { return };
+    let (front, end) = (std::fs::read(film(Index::Front)).unwrap(), std::fs::read(film(Index::End)).unwrap());
+    store(&up.http, "notes.txt", b"what to watch");
+    store(&up.http, "films/holiday.mp4", &end);
+    store(&up.http, "电影 第一集.zh.srt", "1\n00:00:01,000 --> 00:00:04,000\n你好\n".as_bytes());
+    store(&up.http, "电影 第一集.mp4", &front);
+    succeeds(lab.process("browser", &mut script));
+}
+
+/// Its own code, unpacked; libraries of others, were there any, would lie in a folder of their own.
+#[test]
+fn the_page_is_small_and_asks_for_nothing_but_itself() {
+    const BAR: u64 = 150 * 1000;
+    let files = || std::fs::read_dir(PAGE).unwrap().flatten().filter(|entry| entry.path().is_file());
+    let size: u64 = files().map(|entry| entry.metadata().unwrap().len()).sum();
+    assert!(size < BAR, "{size} bytes, the bar is {BAR}");
+    let lab = Lab::new();
+    let up = lab.up();
+    for entry in files() {
+        let name = entry.file_name().into_string().unwrap();
+        let path = if name == "index.html" { "/".to_owned() } else { format!("/assets/{name}") };
+        let answer = get(&up.http, &path, &[]);
+        assert_eq!(answer.status, 200, "{path}");
+        let text = answer.text();
+        let elsewhere = text.match_indices("http").filter(|(at, _)| {
+            let rest = &text[*at..];
+            (rest.starts_with("http://") || rest.starts_with("https://"))
+                && !rest.starts_with("http://www.w3.org/")
+        });
+        assert_eq!(elsewhere.count(), 0, "{path} names an address elsewhere");
+    }
+    let page = get(&up.http, "/", &[]);
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
+}
