@@ -25,47 +25,50 @@ export function release(media) {
  */
 export function load(media, file, { start, signal, onproblem }) {
 	let resumeAt = start;
+	let failedAt;
 	let tries = 0;
+	// A new source pauses an element without a word: what the viewer wants is kept here.
+	let wanted = !media.paused;
 	const on = (name, run) => media.addEventListener(name, run, { signal });
+	on("play", () => (wanted = true));
+	on("pause", () => (wanted = Boolean(media.error)));
 	on("loadedmetadata", () => {
 		if (resumeAt > 0 && (!Number.isFinite(media.duration) || resumeAt < media.duration)) media.currentTime = resumeAt;
-		resumeAt = 0;
-		if (media.tagName === "VIDEO" && !media.videoWidth) onproblem("silent");
+		onproblem(media.tagName === "VIDEO" && !media.videoWidth ? "silent" : "");
 	});
-	on("playing", () => {
-		tries = 0;
-		onproblem("");
+	on("timeupdate", () => {
+		if (media.currentTime > resumeAt + 2) tries = 0;
 	});
 	on("error", async () => {
 		if (!media.error) return;
-		const { code } = media.error;
+		const isBroken = media.error.code > MediaError.MEDIA_ERR_NETWORK;
 		resumeAt = media.currentTime || resumeAt;
 		const fate = await askFate(file, signal);
 		if (signal.aborted) return;
-		const broken = code === MediaError.MEDIA_ERR_DECODE || code === MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED;
-		if (fate === "gone") onproblem("gone");
-		// A gateway that comes and goes fails like a broken film: after one more try it is believed.
-		else if (fate === "there" && broken && tries > 0) onproblem("undecodable");
-		else {
-			if (fate === "away") onproblem("away");
-			const pause = fate === "there" ? 0 : PAUSES[Math.min(tries, PAUSES.length - 1)];
-			tries += 1;
-			again(pause);
+		if (fate === "gone") return onproblem("gone");
+		// A gateway that goes away looks like a broken film: only one that fails twice at a place is believed.
+		if (fate === "there" && isBroken) {
+			if (Math.abs(resumeAt - failedAt) < 1) return onproblem("undecodable");
+			failedAt = resumeAt;
 		}
+		if (fate === "away") onproblem("away");
+		again(fate === "there" && !tries ? 0 : PAUSES[Math.min(tries, PAUSES.length - 1)]);
+		tries += 1;
 	});
 
 	function again(pause) {
-		const wasPlaying = !media.paused;
 		const timer = setTimeout(go, pause);
-		function go() {
+		const forget = () => {
 			clearTimeout(timer);
 			document.removeEventListener("tnv:back", go);
-			if (signal.aborted) return;
+		};
+		document.addEventListener("tnv:back", go, { signal });
+		signal.addEventListener("abort", forget, { once: true });
+		function go() {
+			forget();
 			media.src = filePath(file.id);
-			if (wasPlaying) media.play().catch(() => {});
+			if (wanted) media.play().catch(() => {});
 		}
-		if (pause) document.addEventListener("tnv:back", go, { signal });
-		signal.addEventListener("abort", () => clearTimeout(timer));
 	}
 
 	media.src = filePath(file.id);

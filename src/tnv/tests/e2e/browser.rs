@@ -6,6 +6,7 @@ use std::process::Command;
 use crate::harness::film::{Index, film};
 use crate::harness::installed;
 use crate::harness::lab::{Lab, own_address};
+use crate::harness::pattern::Pattern;
 use crate::harness::process::Process;
 use crate::harness::tools::node;
 use crate::harness::web::{Web, get};
@@ -29,17 +30,34 @@ fn script(name: &str, http: &str) -> Option<Command> {
     Some(node)
 }
 
+/// Waits until a script has said this, whose steps may each take a while; its arguments if it has some.
+#[track_caller]
+fn says(script: &mut Process, word: &str) -> String {
+    while let Some(line) = script.line("") {
+        if let Some(rest) = line.strip_prefix(word) {
+            return rest.trim().to_owned();
+        }
+    }
+    panic!("ended before {word:?}: {}", script.log());
+}
+
 #[track_caller]
 fn succeeds(mut script: Process) {
-    let said = script.line("done");
-    assert!(script.wait().success() && said.is_some(), "{}", script.log());
+    says(&mut script, "done");
+    assert!(script.wait().success(), "{}", script.log());
 }
 
 /// Stores a film over HTTP under a name.
 #[track_caller]
 fn store(http: &str, name: &str, contents: &[u8]) {
+    store_as(http, name, "application/octet-stream", contents);
+}
+
+#[track_caller]
+fn store_as(http: &str, name: &str, kind: &str, contents: &[u8]) {
     let encoded: String = name.bytes().map(|byte| format!("%{byte:02x}")).collect();
-    assert_eq!(Web::connect(http).post(&format!("/files?name={encoded}"), &[], contents).status, 201);
+    let path = format!("/files?name={encoded}");
+    assert_eq!(Web::connect(http).post(&path, &[("Content-Type", kind)], contents).status, 201);
 }
 
 #[test]
@@ -54,7 +72,7 @@ fn films_are_dropped_resumed_played_and_deleted() {
     };
     let (plain, chinese) = (copy(Index::End, "holiday.mp4"), copy(Index::Front, "电影 第一集.mp4"));
     let mut browser = lab.process("browser", script.args([&plain, &chinese]));
-    let Some(copied) = browser.line("copied ") else { panic!("{}", browser.log()) };
+    let copied = says(&mut browser, "copied");
     let path = copied.strip_prefix(&format!("http://{}", up.http)).unwrap();
     let status = get(&up.http, path, &[("Range", "bytes=0-1")]).status;
     // The page may have deleted it by now.
@@ -84,10 +102,10 @@ fn hostile_names_deletes_and_an_absent_gateway() {
     }
     store(&address, "film.mp4", &std::fs::read(film(Index::End)).unwrap());
     let mut browser = lab.process("browser", script.args([lab.arg("gone"), lab.arg("back")]));
-    let Some(_) = browser.line("away") else { panic!("{}", browser.log()) };
+    says(&mut browser, "away");
     assert!(up.process.terminate().success());
     lab.file("gone", "");
-    let Some(_) = browser.line("noticed") else { panic!("{}", browser.log()) };
+    says(&mut browser, "noticed");
     let _up = lab.up_at(&address);
     lab.file("back", "");
     succeeds(browser);
@@ -104,6 +122,28 @@ fn the_page_looks_well_and_is_accessible() {
     store(&up.http, "电影 第一集.zh.srt", "1\n00:00:01,000 --> 00:00:04,000\n你好\n".as_bytes());
     store(&up.http, "电影 第一集.mp4", &front);
     succeeds(lab.process("browser", &mut script));
+}
+
+/// Takes the pictures of docs/img anew, into target/e2e-shots.
+#[test]
+fn the_page_sits_for_its_portraits() {
+    let lab = Lab::new();
+    let up = lab.up();
+    let Some(mut script) = script("browser/portraits.mjs", &up.http) else { return };
+    let clip = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/sample.mp4")).unwrap();
+    for (name, kind, size) in [
+        ("Lecture notes.pdf", "application/pdf", 2_400_000),
+        ("Slides/Opening.png", "image/png", 840_000),
+        ("Concert/01 Overture.flac", "audio/flac", 21_300_000),
+        ("Concert/02 Nocturne.flac", "audio/flac", 17_800_000),
+        ("电影 第一集.zh.srt", "application/x-subrip", 48_200),
+        ("电影 第一集.mp4", "video/mp4", 38_600_000),
+    ] {
+        store_as(&up.http, name, kind, &Pattern::new(size, size).bytes());
+    }
+    store(&up.http, "Sample clip.mp4", &clip);
+    std::fs::copy(film(Index::End), lab.path("Mountain railway.mp4")).unwrap();
+    succeeds(lab.process("browser", script.arg(lab.path("Mountain railway.mp4"))));
 }
 
 /// Its own code, unpacked; libraries of others, were there any, would lie in a folder of their own.

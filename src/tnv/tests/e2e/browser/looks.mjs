@@ -12,6 +12,7 @@ await stage(async (stage) => {
     for (const [device, size] of Object.entries(SIZES)) {
       await page.setViewportSize(size);
       const look = async (view) => {
+        stage.step(`${view} ${device} ${scheme}`);
         // Fades have come to their end.
         await page.waitForTimeout(400);
         const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);

@@ -131,7 +131,9 @@ export class Stage {
   /** Drags the film to a position by its slider and waits for `seeked`. */
   async seek(seconds) {
     const film = await this.at("media").evaluateHandle((media) => media);
-    await film.evaluate((media) => (media.hadSeeked = new Promise((resolve) => media.addEventListener("seeked", resolve, { once: true }))));
+    await film.evaluate((media) => {
+      media.hadSeeked = new Promise((resolve) => media.addEventListener("seeked", () => resolve(true), { once: true }));
+    });
     await this.at("seek").evaluate((slider, at) => {
       slider.value = String(at);
       slider.dispatchEvent(new Event("input", { bubbles: true }));

@@ -231,9 +231,8 @@ pub(crate) fn wait_status(tracker: &str, status: &str, count: usize) {
     });
 }
 
-/// Whether nothing of a half-done upload is left below `folder`.
+/// Waits until nothing of a half-done upload is left below `folder`: a refusal does not wait for the removal.
 #[track_caller]
 pub(crate) fn assert_no_temps(folder: &Path) {
-    let temps = super::temps_below(folder);
-    assert!(temps.is_empty(), "left behind: {temps:?}");
+    eventually("no temporary file", || super::temps_below(folder).is_empty().then_some(()));
 }

@@ -60,7 +60,7 @@ fn forms_that_make_no_sense_are_refused_and_leave_nothing() {
     let whole = form(&[file_part("f", b"contents")]);
     let cases: Vec<(&str, Vec<u8>)> = vec![
         ("no file", form(&[])),
-        ("no part called file", form(&[other.clone()])),
+        ("no part called file", form(std::slice::from_ref(&other))),
         ("a file that was not chosen", form(&[file_part("", b"")])),
         ("two files", form(&[file_part("a", b"one"), file_part("b", b"two")])),
         ("something after the file", form(&[file_part("a", b"one"), other])),
