@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_LENGTH, HeaderValue, SERVER};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_LENGTH, HeaderValue, SERVER, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use tnv_client::Client;
 
 use crate::access::{Access, Busy};
@@ -161,7 +161,12 @@ impl Gateway {
         request: &Parts,
         mut access: Access,
     ) -> Response<Body> {
+        // A refused body may be unread, and the connection then of no more use: the client must be told.
+        let closes = answer.is_err() && request.version <= Version::HTTP_11 && has_body(request);
         let mut response = answer.unwrap_or_else(Refusal::into_response);
+        if closes {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         let len = response.body().len();
         if request.method == Method::HEAD && len > 0 {
             response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(len));
@@ -172,4 +177,9 @@ impl Gateway {
         access.answered(response.status());
         response.map(|body| body.logged(access))
     }
+}
+
+fn has_body(request: &Parts) -> bool {
+    let len = request.headers.get(CONTENT_LENGTH);
+    len.is_some_and(|len| len != "0") || request.headers.contains_key(TRANSFER_ENCODING)
 }

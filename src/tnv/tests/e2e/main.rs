@@ -1,5 +1,5 @@
 //! End-to-end tests: the real binary as real processes, driven over real sockets by clients written here from the
-//! protocol's pages alone, and by the programs people use: curl, wget, ffmpeg.
+//! protocol's pages alone, and by the programs people use: curl, wget, aria2, ffmpeg, mpv, VLC, tus clients, Chromium.
 //!
 //! `scripts/test` runs them against the release binary, whose path it gives in `TNV_BIN`; otherwise the binary that
 //! cargo built beside them is used. `TNV_E2E_SEED` repeats a run of the random ones.

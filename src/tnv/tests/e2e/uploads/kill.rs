@@ -13,6 +13,8 @@ use crate::harness::{eventually, say};
 
 /// What clients send in one request, the page among them: what they would have to send again at most.
 const CHUNK: u64 = 8 << 20;
+/// What socket buffers on both sides of a loopback connection may hold, in bytes.
+const IN_FLIGHT: u64 = 12 << 20;
 const SIZE: u64 = 96 << 20;
 
 /// Sends all the rest in one request until the connection breaks; how many bytes the kernel has taken.
@@ -62,7 +64,8 @@ fn a_killed_gateway_costs_at_most_one_chunk() {
         worst = worst.max((sent + 1).saturating_sub(stands));
     }
     say(&format!("sent again after a kill of the gateway: {} KiB at most", worst >> 10));
-    assert!(worst <= CHUNK, "{worst} bytes, the bar is {CHUNK}");
+    // What the kernel's buffers hold of a connection counts as sent here, and has not reached anybody.
+    assert!(worst <= CHUNK + IN_FLIGHT, "{worst} bytes, the bar is {CHUNK} and what was in flight");
     finish(&http.address, &path, &pattern, stands);
 }
 
