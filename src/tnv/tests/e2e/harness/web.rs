@@ -8,6 +8,8 @@ use super::DEADLINE;
 /// A connection to the gateway.
 pub(crate) struct Web {
     pub(crate) stream: BufReader<TcpStream>,
+    /// Where to connect again: the last answer said that this connection ends.
+    closing: Option<std::net::SocketAddr>,
 }
 
 /// A response with its whole body.
@@ -26,7 +28,7 @@ impl Web {
             TcpStream::connect(address).unwrap_or_else(|error| panic!("cannot reach {address}: {error}"));
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
-        Web { stream: BufReader::new(stream) }
+        Web { stream: BufReader::new(stream), closing: None }
     }
 
     #[track_caller]
@@ -37,8 +39,16 @@ impl Web {
     /// Sends a request and reads the response.
     #[track_caller]
     pub(crate) fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
+        self.reconnect_if_closing();
         self.send(request(method, path, headers).as_bytes());
         self.response(method)
+    }
+
+    /// Does what every client does after an answer that says `Connection: close`.
+    fn reconnect_if_closing(&mut self) {
+        if let Some(address) = self.closing.take() {
+            *self = Web::connect(&address.to_string());
+        }
     }
 
     #[track_caller]
@@ -61,6 +71,7 @@ impl Web {
         if !headers.iter().any(|(name, _)| about_len.contains(&name.to_lowercase().as_str())) {
             headers.push(("Content-Length", &len));
         }
+        self.reconnect_if_closing();
         // A refusal may come, and the connection end, before all of it is sent.
         let _ = self.stream.get_mut().write_all(request(method, path, &headers).as_bytes());
         let _ = self.stream.get_mut().write_all(body);
@@ -76,6 +87,9 @@ impl Web {
     #[track_caller]
     pub(crate) fn response(&mut self, method: &str) -> Response {
         let mut response = self.head().unwrap_or_else(|error| panic!("no response: {error}"));
+        if response.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) {
+            self.closing = self.stream.get_ref().peer_addr().ok();
+        }
         if method != "HEAD" && ![204, 304].contains(&response.status) {
             let len = response.len();
             (&mut self.stream).take(len).read_to_end(&mut response.body).unwrap();
