@@ -64,7 +64,7 @@ impl Order<'_> {
         let was_begun = earlier.is_some();
         let key = earlier.unwrap_or_else(|| self.new_key());
         let about = |error: Error| error.about(&key.file);
-        let parts = match client.begin(&key, self.size, &self.labels).await {
+        let parts = match self.begin(&key, client, share).await {
             Ok(parts) => parts,
             Err(error) if is_unknown(&error) => return self.send_whole(key, client, share, start).await,
             // It may have been finished without anybody having heard of it.
@@ -96,6 +96,23 @@ impl Order<'_> {
             storage,
             resumed_at,
         })
+    }
+
+    /// Asks for the upload, again while somebody else writes to it: that may be what a client that was killed a moment
+    /// ago has left on its way.
+    async fn begin(&self, key: &FileKey, client: &Client, share: &Share) -> Result<Parts, ClientError> {
+        let mut retry = Retry::up_to(self.retries);
+        loop {
+            match client.begin(key, self.size, &self.labels).await {
+                Err(error) if error.code() == Some(ErrorCode::LOCKED) => {
+                    share.say(&format!("{}: {error}; trying again", self.piece.path.display()));
+                    if !retry.pause().await {
+                        return Err(error);
+                    }
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     /// Whether the file is long enough for it.
@@ -257,7 +274,7 @@ impl Transfer<'_> {
     }
 
     async fn begin(&self) -> Result<Parts, Error> {
-        Ok(self.client.begin(self.key, self.order.size, &self.order.labels).await?)
+        Ok(self.order.begin(self.key, self.client, self.share).await?)
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use tnv_proto::{Append, Attributes, Checksum, Command, FileKey, Finish, Request, Server, UploadProgress};
+use tnv_proto::{
+    Append, Attributes, Checksum, Command, ErrorCode, FileKey, Finish, Request, Server, UploadProgress,
+};
 use tokio::time::sleep;
 
 use crate::exchange::{Bulk, Hashing, RECENT, exchange};
@@ -10,8 +12,9 @@ use crate::feed::Feed;
 use crate::pool::Pooled;
 use crate::{ClientError, Source, StorageClient};
 
-/// The pauses before FINISH is asked for again, when its reply got lost.
-const FINISH_PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(250), Duration::from_secs(1)];
+/// The pauses before FINISH is asked for again, when its reply got lost or somebody else was writing.
+const FINISH_PAUSES: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(2)];
 
 /// An upload under way in parts, bound to the one storage that keeps them; made by [`crate::Client::begin`] and
 /// [`crate::Client::resume`]. Dropping it leaves the parts where they are, for a day after the last of them came.
@@ -64,31 +67,39 @@ impl Parts {
     /// FINISH: makes a file of the parts, all of which must be there. `expected` is the BLAKE3 that the whole should
     /// have, [`Checksum::UNKNOWN`] = whatever it has.
     ///
-    /// A reply that gets lost is asked for again, for a file that is stored already is a success.
+    /// A reply that gets lost is asked for again, for a file that is stored already is a success; so is a storage
+    /// that is still busy with what a broken connection left.
     ///
     /// # Errors
-    /// Refused with 409 if bytes are missing and with 412 if the checksum is another one: the parts stay then.
-    /// [`ClientError::Uncertain`] if the outcome is not known.
+    /// Refused with 409 if bytes are missing, with 412 if the checksum is another one, with 423 while somebody else
+    /// writes: the parts stay then. [`ClientError::Uncertain`] if the outcome is not known.
     pub async fn finish(self, expected: Checksum) -> Result<Attributes, ClientError> {
         let frame = Finish { key: self.key.clone(), expected }.to_frame();
-        let mut reason = match self.finish_once(&frame).await {
-            Err(error @ (ClientError::Unreachable { .. } | ClientError::Protocol { .. })) => error,
-            outcome => return outcome,
-        };
-        for pause in FINISH_PAUSES {
-            sleep(pause).await;
-            match self.finish_once(&frame).await {
+        let mut lost = None;
+        let mut pauses = FINISH_PAUSES.into_iter();
+        loop {
+            let busy = match self.finish_once(&frame).await {
                 Err(error @ (ClientError::Unreachable { .. } | ClientError::Protocol { .. })) => {
-                    reason = error
+                    lost = Some(error);
+                    None
                 }
+                Err(error) if error.code() == Some(ErrorCode::LOCKED) => Some(error),
                 outcome => return outcome,
+            };
+            if let Some(pause) = pauses.next() {
+                sleep(pause).await;
+                continue;
             }
+            return Err(match (lost, busy) {
+                (Some(reason), _) => ClientError::Uncertain {
+                    server: self.storage.address().to_owned(),
+                    key: Box::new(self.key),
+                    reason: Box::new(reason),
+                },
+                (None, Some(busy)) => busy,
+                (None, None) => unreachable!("an attempt was lost or refused"),
+            });
         }
-        Err(ClientError::Uncertain {
-            server: self.storage.address().to_owned(),
-            key: Box::new(self.key),
-            reason: Box::new(reason),
-        })
     }
 
     /// ABORT: forgets the parts. Succeeds as well if they are gone already.

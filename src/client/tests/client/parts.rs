@@ -26,6 +26,8 @@ struct State {
     break_after: Option<usize>,
     /// Does the next FINISHes but hangs up instead of answering.
     lost_finishes: usize,
+    /// Refuses the next FINISHes: somebody else is writing.
+    locked_finishes: usize,
     stored: bool,
 }
 
@@ -108,6 +110,10 @@ fn reply(request: &Incoming, state: &mut State) -> Answer {
         }
         Command::Finish => {
             let finish = Finish::decode(&request.body).unwrap();
+            if state.locked_finishes > 0 {
+                state.locked_finishes -= 1;
+                return Answer::Failure(ErrorCode::LOCKED);
+            }
             let blake3 = blake3_of(&state.bytes);
             if finish.expected.is_known() && finish.expected != blake3 {
                 return Answer::Failure(ErrorCode::CHANGED);
@@ -299,6 +305,20 @@ async fn a_finish_whose_answer_got_lost_is_asked_for_again() {
     let parts = begin(&client(&tracker)).await.unwrap();
     storage.state().lost_finishes = 3;
     parts.finish(Checksum::UNKNOWN).await.unwrap();
+    assert!(storage.state().stored);
+}
+
+#[tokio::test]
+async fn a_finish_waits_for_what_a_broken_connection_left() {
+    let storage = Storage::start().await;
+    storage.hold(&sample(SIZE));
+    let tracker = Fake::tracker(&[storage.address()]).await;
+    let client = client(&tracker);
+    storage.state().locked_finishes = usize::MAX;
+    let error = begin(&client).await.unwrap().finish(Checksum::UNKNOWN).await.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::LOCKED), "nothing is uncertain about it");
+    storage.state().locked_finishes = 2;
+    begin(&client).await.unwrap().finish(Checksum::UNKNOWN).await.unwrap();
     assert!(storage.state().stored);
 }
 

@@ -7,7 +7,7 @@ mod list;
 mod names;
 mod raw;
 mod refused;
-mod tus;
+pub(crate) mod tus;
 
 use serde_json::Value;
 

@@ -7,9 +7,12 @@ use rustix::process::Signal;
 use super::{names, objects, ok};
 use crate::harness::lab::{APP, Lab, Role, USER, wait_active};
 use crate::harness::pattern::Pattern;
+use crate::harness::web::{Web, get, request};
 use crate::harness::{eventually, files_below};
+use crate::uploads::tus;
 
 const SIZE: u64 = 160 << 20;
+const AT_START: (&str, &str) = ("Upload-Offset", "0");
 
 fn write(path: &Path, pattern: &Pattern) {
     let mut file = std::fs::File::create(path).unwrap();
@@ -54,6 +57,35 @@ fn an_upload_goes_on_after_a_kill_of_the_client() {
     let again = objects(lab.client(&upload)).remove(0);
     assert_ne!(again["id"], sent["id"]);
     assert!(again["resumed_at"].as_u64().unwrap_or(0) == 0, "{again}");
+}
+
+/// What a client that was killed had sent may still be on its way to the disk when the next one comes.
+#[test]
+fn an_upload_waits_until_nobody_else_writes_to_it() {
+    let lab = Lab::new();
+    let up = lab.up();
+    let film = lab.path("film.bin");
+    let pattern = Pattern::new(124, SIZE);
+    write(&film, &pattern);
+    let path = tus::begin(&mut Web::connect(&up.http), SIZE, &[]);
+    let id = path.rsplit('/').next().unwrap();
+    let mut other = Web::connect(&up.http);
+    other.send(
+        request("PATCH", &path, &[tus::TUS, tus::PART, AT_START, ("Content-Length", "1000000")]).as_bytes(),
+    );
+    other.send(&pattern.bytes()[..500_000]);
+    wait_for_bytes(&lab.path("data/store"), 100_000);
+    let upload = [&up.tracker, "upload", APP, USER, film.to_str().unwrap(), "--part-size", "1M", "--id", id];
+    let mut client = lab.process("client", &mut lab.client_command(&upload));
+    let refused = r#"tnv_requests_total{server="storage",command="Begin",result="423"}"#;
+    eventually("the client to be refused", || {
+        get(&up.http, "/metrics", &[]).text().contains(refused).then_some(())
+    });
+    drop(other);
+    assert!(client.wait().success(), "{}", client.log());
+    let back = lab.arg("back");
+    ok(lab.client(&[&up.tracker, "download", APP, USER, id, "-o", &back]));
+    check(Path::new(&back), &pattern);
 }
 
 #[test]

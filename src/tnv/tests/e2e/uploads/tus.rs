@@ -8,8 +8,8 @@ use crate::harness::pattern::Pattern;
 use crate::harness::web::{Response, Web, request};
 use crate::harness::{eventually, files_below};
 
-pub(super) const TUS: (&str, &str) = ("Tus-Resumable", "1.0.0");
-pub(super) const PART: (&str, &str) = ("Content-Type", "application/offset+octet-stream");
+pub(crate) const TUS: (&str, &str) = ("Tus-Resumable", "1.0.0");
+pub(crate) const PART: (&str, &str) = ("Content-Type", "application/offset+octet-stream");
 
 /// `filename` and `filetype` of the metadata: `视.mp4`, `video/mp4`.
 const METADATA: (&str, &str) =
@@ -17,7 +17,7 @@ const METADATA: (&str, &str) =
 
 /// Begins an upload; its path.
 #[track_caller]
-pub(super) fn begin(web: &mut Web, size: u64, headers: &[(&str, &str)]) -> String {
+pub(crate) fn begin(web: &mut Web, size: u64, headers: &[(&str, &str)]) -> String {
     let size = size.to_string();
     let response = web.post("/tus/", &[&[TUS, ("Upload-Length", &size)], headers].concat(), b"");
     assert_eq!(response.status, 201, "{}", response.text());
@@ -26,7 +26,7 @@ pub(super) fn begin(web: &mut Web, size: u64, headers: &[(&str, &str)]) -> Strin
     location.strip_prefix("http://localhost").unwrap_or(location).to_owned()
 }
 
-pub(super) fn patch(
+pub(crate) fn patch(
     web: &mut Web,
     path: &str,
     offset: u64,
@@ -38,7 +38,7 @@ pub(super) fn patch(
 }
 
 /// Where an upload stands, if it can be told at this moment.
-pub(super) fn offset(web: &mut Web, path: &str) -> Option<u64> {
+pub(crate) fn offset(web: &mut Web, path: &str) -> Option<u64> {
     let response = web.request("HEAD", path, &[TUS]);
     assert!([200, 423].contains(&response.status), "{response:?}");
     response.header("upload-offset").map(|offset| offset.parse().unwrap())
