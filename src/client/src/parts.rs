@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use tnv_proto::{
-    Append, Attributes, Checksum, Command, ErrorCode, FileKey, Finish, Request, Server, UploadProgress,
+    Append, Attributes, Checksum, Command, ErrorCode, FileKey, Finish, KnownUpload, Labels, Request, Server,
+    UploadProgress,
 };
 use tokio::time::sleep;
 
@@ -23,16 +24,23 @@ pub struct Parts {
     storage: StorageClient,
     key: FileKey,
     progress: UploadProgress,
+    labels: Option<Labels>,
 }
 
 impl Parts {
-    pub(crate) fn new(storage: StorageClient, key: FileKey, progress: UploadProgress) -> Self {
-        Parts { storage, key, progress }
+    pub(crate) fn new(storage: StorageClient, key: FileKey, known: KnownUpload) -> Self {
+        Parts { storage, key, progress: known.progress, labels: known.labels }
     }
 
     /// How far it has come, as the storage said last.
     pub fn progress(&self) -> UploadProgress {
         self.progress
+    }
+
+    /// The name and type it was begun with; `None` if its storage is too old to tell, or was not asked: BEGIN does not
+    /// tell them of an upload that was there already.
+    pub fn labels(&self) -> Option<&Labels> {
+        self.labels.as_ref()
     }
 
     /// The `host:port` of the storage that keeps the parts.
@@ -118,7 +126,8 @@ impl Parts {
     /// # Errors
     /// [`ClientError::is_not_found`] if the parts are gone: forgotten, or made a file.
     pub async fn refresh(&mut self) -> Result<UploadProgress, ClientError> {
-        self.progress = self.storage.progress(&self.key).await?;
+        let known = self.storage.progress(&self.key).await?;
+        (self.progress, self.labels) = (known.progress, known.labels);
         Ok(self.progress)
     }
 

@@ -1,6 +1,8 @@
 //! Where the parts of an upload lie: at one storage of the group, and the one that has them must be found.
 
-use tnv_proto::{Begin, ErrorCode, Failure, FileKey, Labels, NewUpload, Server, StorageAddresses};
+use tnv_proto::{
+    Begin, ErrorCode, Failure, FileKey, KnownUpload, Labels, NewUpload, Server, StorageAddresses,
+};
 
 use crate::error::Attempts;
 use crate::upload::another_may_take_it;
@@ -23,7 +25,9 @@ impl Client {
         let mut attempts = Attempts::default();
         for storage in storages {
             match storage.begin(&begin).await {
-                Ok(progress) => return Ok(Parts::new(storage, key.clone(), progress)),
+                Ok(progress) => {
+                    return Ok(Parts::new(storage, key.clone(), KnownUpload { progress, labels: None }));
+                }
                 Err(error) if another_may_take_it(&error) || error.is_unknown_command() => {
                     attempts.push(error);
                 }
@@ -82,10 +86,11 @@ async fn furthest(storages: &[StorageClient], key: &FileKey) -> (Option<Parts>, 
     let mut failed = Vec::new();
     for storage in storages {
         match storage.progress(key).await {
-            Ok(progress) if found.as_ref().is_none_or(|best| progress.offset > best.progress().offset) => {
-                found = Some(Parts::new(storage.clone(), key.clone(), progress));
+            Ok(known) => {
+                if found.as_ref().is_none_or(|best| known.progress.offset > best.progress().offset) {
+                    found = Some(Parts::new(storage.clone(), key.clone(), known));
+                }
             }
-            Ok(_) => {}
             // A storage too old for parts has none.
             Err(error) if error.is_not_found() || error.is_unknown_command() => {}
             Err(error) => failed.push(error),

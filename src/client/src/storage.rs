@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tnv_proto::{
-    Attributes, Begin, Checksum, Command, FileKey, FileList, List, Read, Request, Server, UploadProgress,
+    Attributes, Begin, Checksum, Command, FileKey, FileList, KnownUpload, List, Read, Request, Server,
+    UploadProgress,
 };
 
 use crate::connection::SMALL_REPLY;
@@ -166,10 +167,10 @@ impl StorageClient {
         Ok(opened)
     }
 
-    /// PROGRESS: how far an upload in parts has come here.
-    pub(crate) async fn progress(&self, key: &FileKey) -> Result<UploadProgress, ClientError> {
+    /// PROGRESS: what is known here of an upload in parts.
+    pub(crate) async fn progress(&self, key: &FileKey) -> Result<KnownUpload, ClientError> {
         let body = self.call(&key.to_frame(Command::Progress)).await?;
-        UploadProgress::decode(&body).map_err(|error| self.invalid(error))
+        KnownUpload::decode(&body).map_err(|error| self.invalid(error))
     }
 
     /// BEGIN: begins an upload in parts, or tells how far it has come.

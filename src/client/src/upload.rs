@@ -124,10 +124,12 @@ async fn hand_over(
     Err(attempts.into_error())
 }
 
+/// Whether the next storage may take what this one did not: a refusal, of whatever number, means that nothing was stored,
+/// for a storage that does not know hangs up instead. A broken disk is the affair of one storage.
 pub(crate) fn another_may_take_it(error: &ClientError) -> bool {
     match error {
         ClientError::Refused { failure, .. } => {
-            matches!(failure.code, ErrorCode::UNAVAILABLE | ErrorCode::NO_SPACE)
+            matches!(failure.code, ErrorCode::UNAVAILABLE | ErrorCode::NO_SPACE | ErrorCode::INTERNAL)
         }
         ClientError::Unreachable { .. } | ClientError::Protocol { .. } => true,
         ClientError::Local { .. } | ClientError::Uncertain { .. } => false,

@@ -20,9 +20,13 @@ pub struct ServerArgs {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 
-    /// Check the configuration, report every mistake in it, and exit
+    /// Check the configuration, look whether database and cache answer, report every mistake, and exit
     #[arg(long)]
     pub check: bool,
+
+    /// Bring the tables in the database up to date, and exit; needs an account that may CREATE, ALTER and INDEX
+    #[arg(long, conflicts_with = "check")]
+    pub migrate: bool,
 }
 
 impl ServerArgs {

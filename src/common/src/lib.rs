@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod args;
+pub mod batch;
 pub mod cache;
 pub mod clock;
 pub mod config;
@@ -10,6 +11,7 @@ pub mod database;
 pub mod host;
 pub mod limits;
 pub mod metrics;
+pub mod mysql;
 pub mod server;
 pub mod sqlite;
 pub mod telemetry;

@@ -12,65 +12,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode as SqliteCode, OpenFlags, TransactionBehavior};
-use tnv_proto::{ErrorCode, Failure};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::ballast::Ballast;
+use crate::database::{DbError, Schema};
 
 /// Writes that may wait for the writer; more wait at their sender.
 const WRITE_QUEUE: usize = 1024;
-/// Writes that share one transaction at most.
-const MAX_BATCH: usize = 256;
 /// Connections for reading, and so reads at once.
 const READERS: usize = 4;
 /// How long SQLite waits for another process's lock before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A database that cannot do what was asked.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum DbError {
-    /// The file cannot be opened, or its tables cannot be brought up to date.
-    #[error("database {}: {reason}", path.display())]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong and what to do.
-        reason: String,
-    },
-    /// A statement or a commit failed.
-    #[error("database {}: {error}", path.display())]
-    Statement {
-        /// The file.
-        path: PathBuf,
-        /// What SQLite said.
-        error: Arc<rusqlite::Error>,
-    },
-    /// The database is being closed.
-    #[error("the database is closed")]
-    Closed,
-}
-
-impl From<DbError> for Failure {
-    /// A full disk is 507, everything else is 503: the caller may try another server or try again.
-    fn from(error: DbError) -> Self {
-        let code = match &error {
-            DbError::Statement { error, .. } if error.sqlite_error_code() == Some(SqliteCode::DiskFull) => {
-                ErrorCode::NO_SPACE
-            }
-            _ => ErrorCode::UNAVAILABLE,
-        };
-        Failure::new(code, error.to_string())
-    }
-}
-
-/// The numbered changes of one component's tables. The servers share a file, so each component counts its own.
-#[derive(Debug, Clone, Copy)]
-pub struct Migrations {
-    /// Whose tables: `tracker`, `id` or `storage`.
-    pub component: &'static str,
-    /// SQL scripts; the first makes version 1, the next version 2, and so on. Landed ones never change.
-    pub steps: &'static [&'static str],
-}
 
 /// A write on its way: run inside a transaction, then told how that ended.
 trait Write: Send {
@@ -121,8 +73,13 @@ impl Sqlite {
     ///
     /// # Errors
     /// [`DbError::Open`].
-    pub fn open(path: &Path, migrations: &Migrations) -> Result<Sqlite, DbError> {
-        let failed = |reason: String| DbError::Open { path: path.to_owned(), reason };
+    pub fn open(path: &Path, schema: &Schema) -> Result<Sqlite, DbError> {
+        Sqlite::open_with(path, schema, 256)
+    }
+
+    /// The same, with at most `max_batch` writes in a transaction.
+    pub(crate) fn open_with(path: &Path, schema: &Schema, max_batch: usize) -> Result<Sqlite, DbError> {
+        let failed = |reason: String| open_error(path, reason);
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder)
                 .map_err(|error| failed(format!("cannot make the folder {}: {error}", folder.display())))?;
@@ -130,7 +87,7 @@ impl Sqlite {
         let mut ballast = Ballast::of(path);
         ballast.release_if_full();
         let mut writer = connect(path).map_err(|error| failed(error.to_string()))?;
-        migrate(&mut writer, migrations).map_err(failed)?;
+        migrate(&mut writer, schema).map_err(failed)?;
         ballast.restore();
         let readers = (0..READERS)
             .map(|_| connect(path))
@@ -140,7 +97,7 @@ impl Sqlite {
         let writer_path = path.to_owned();
         std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || write_loop(writer, jobs, &writer_path, ballast))
+            .spawn(move || write_loop(writer, jobs, &writer_path, ballast, max_batch))
             .map_err(|error| failed(format!("cannot start the writer thread: {error}")))?;
         Ok(Sqlite {
             shared: Arc::new(Shared {
@@ -150,6 +107,32 @@ impl Sqlite {
                 reader_permits: Arc::new(Semaphore::new(READERS)),
             }),
         })
+    }
+
+    /// Looks at the file without changing it: what was found.
+    ///
+    /// # Errors
+    /// [`DbError::Open`]: what opening it would stumble over.
+    pub(crate) fn check(path: &Path, schema: &Schema) -> Result<String, DbError> {
+        let shown = path.display();
+        if !path.exists() {
+            return Ok(format!("database {shown}: not there yet, will be made"));
+        }
+        let version = || -> rusqlite::Result<i64> {
+            let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            let is_ours = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 't_schema')";
+            if !connection.query_row(is_ours, [], |row| row.get(0))? {
+                return Ok(0);
+            }
+            let version = "SELECT COALESCE((SELECT version FROM t_schema WHERE component = ?), 0)";
+            connection.query_row(version, [schema.component], |row| row.get(0))
+        };
+        let version = version().map_err(|error| open_error(path, error.to_string()))?;
+        let of = schema.sqlite.len();
+        if version > of as i64 {
+            return Err(open_error(path, too_new(schema, version)));
+        }
+        Ok(format!("database {shown}: SQLite, {} tables at version {version} of {of}", schema.component))
     }
 
     /// Runs `job` in a transaction and returns when that is durable. A job that fails leaves nothing behind and does
@@ -183,9 +166,9 @@ impl Sqlite {
             let pooled = lock().pop();
             let connection = match pooled {
                 Some(connection) => connection,
-                None => connect(&shared.path).map_err(|error| statement_error(&shared.path, error))?,
+                None => connect(&shared.path).map_err(|error| statement_error(&shared.path, &error))?,
             };
-            let result = job(&connection).map_err(|error| statement_error(&shared.path, error));
+            let result = job(&connection).map_err(|error| statement_error(&shared.path, &error));
             lock().push(connection);
             // Not before the connection is back, even if whoever asked has gone.
             drop(permit);
@@ -195,8 +178,16 @@ impl Sqlite {
     }
 }
 
-fn statement_error(path: &Path, error: rusqlite::Error) -> DbError {
-    DbError::Statement { path: path.to_owned(), error: Arc::new(error) }
+fn open_error(path: &Path, reason: String) -> DbError {
+    DbError::Open { server: path.display().to_string(), reason }
+}
+
+fn statement_error(path: &Path, error: &rusqlite::Error) -> DbError {
+    DbError::Statement {
+        server: path.display().to_string(),
+        reason: error.to_string(),
+        is_full: error.sqlite_error_code() == Some(SqliteCode::DiskFull),
+    }
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
@@ -231,8 +222,8 @@ fn set_wal(connection: &Connection) -> rusqlite::Result<()> {
     }
 }
 
-fn migrate(connection: &mut Connection, migrations: &Migrations) -> Result<(), String> {
-    let component = migrations.component;
+fn migrate(connection: &mut Connection, schema: &Schema) -> Result<(), String> {
+    let component = schema.component;
     let apply = |connection: &mut Connection| -> rusqlite::Result<Option<i64>> {
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         tx.execute_batch(
@@ -243,7 +234,7 @@ fn migrate(connection: &mut Connection, migrations: &Migrations) -> Result<(), S
             [component],
             |row| row.get(0),
         )?;
-        let known = usize::try_from(have).ok().and_then(|have| migrations.steps.get(have..));
+        let known = usize::try_from(have).ok().and_then(|have| schema.sqlite.get(have..));
         let Some(missing) = known else { return Ok(Some(have)) };
         if missing.is_empty() {
             return Ok(None);
@@ -254,19 +245,24 @@ fn migrate(connection: &mut Connection, migrations: &Migrations) -> Result<(), S
         tx.execute(
             "INSERT INTO t_schema (component, version) VALUES (?, ?)
              ON CONFLICT (component) DO UPDATE SET version = excluded.version",
-            (component, migrations.steps.len() as i64),
+            (component, schema.sqlite.len() as i64),
         )?;
         tx.commit()?;
         Ok(None)
     };
     match apply(connection) {
         Ok(None) => Ok(()),
-        Ok(Some(have)) => Err(format!(
-            "the {component} tables have version {have}, this program knows {}; run the version that made them",
-            migrations.steps.len()
-        )),
+        Ok(Some(have)) => Err(too_new(schema, have)),
         Err(error) => Err(format!("cannot bring the {component} tables up to date: {error}")),
     }
+}
+
+fn too_new(schema: &Schema, have: i64) -> String {
+    format!(
+        "the {} tables have version {have}, this program knows {}; run the version that made them",
+        schema.component,
+        schema.sqlite.len()
+    )
 }
 
 fn write_loop(
@@ -274,11 +270,12 @@ fn write_loop(
     mut jobs: mpsc::Receiver<Box<dyn Write>>,
     path: &Path,
     mut ballast: Ballast,
+    max_batch: usize,
 ) {
-    let mut batch = Vec::with_capacity(MAX_BATCH);
+    let mut batch = Vec::with_capacity(max_batch);
     while let Some(first) = jobs.blocking_recv() {
         batch.push(first);
-        while batch.len() < MAX_BATCH {
+        while batch.len() < max_batch {
             match jobs.try_recv() {
                 Ok(job) => batch.push(job),
                 Err(_) => break,
@@ -287,13 +284,13 @@ fn write_loop(
         ballast.release_if_full();
         let mut outcomes = Vec::with_capacity(batch.len());
         let committed = run_batch(&mut connection, &mut batch, &mut outcomes)
-            .map_err(|error| statement_error(path, error));
+            .map_err(|error| statement_error(path, &error));
         if let Err(error) = &committed {
             tracing::error!(%error, writes = batch.len(), "a transaction failed");
         }
         let outcomes = outcomes.into_iter().chain(std::iter::repeat_with(|| Ok(())));
         for (job, outcome) in batch.drain(..).zip(outcomes) {
-            job.settle(committed.clone().and(outcome.map_err(|error| statement_error(path, error))));
+            job.settle(committed.clone().and(outcome.map_err(|error| statement_error(path, &error))));
         }
         ballast.restore();
     }

@@ -50,9 +50,11 @@ export function closeCluster() {
 }
 
 const seconds = () => performance.now() / 1000;
-const keyOf = (storage) => storage.id || storage.address;
+// Not the id alone: storages that share a volume have the same one.
+const keyOf = (storage) => `${storage.id} ${storage.address}`;
 const all = () => (state?.groups ?? []).flatMap((group) => group.storages ?? []);
-const sum = (storages, field) => storages.reduce((total, { load }) => total + (load?.[field] ?? 0), 0);
+/** Of groups, whose trackers count a shared volume once, or of the load of one storage. */
+const sum = (holders, field) => holders.reduce((total, holder) => total + (holder[field] ?? 0), 0);
 
 function take(next) {
 	state = next;
@@ -96,18 +98,18 @@ function render() {
 	const focused = document.activeElement;
 	const children = [el("div", { class: "head" }, title, seen, stale)];
 	charts = [];
-	if (state) children.push(summary(storages), ...groups.map(groupNode));
+	if (state) children.push(summary(storages, groups), ...groups.map(groupNode));
 	if (state && !storages.length) children.push(el("p", { class: "message", testid: "cluster-empty" }, t("cluster.none")));
 	section.replaceChildren(...children);
 	if (focused === title) title.focus({ preventScroll: true });
 	drawCharts();
 }
 
-function summary(storages) {
+function summary(storages, groups) {
 	const active = storages.filter((storage) => storage.status === "ACTIVE");
 	return el("div", { class: "cards", testid: "cluster-summary" },
 		card("cluster.active", String(active.length), t("of", { n: storages.length }), [beads(storages)]),
-		card("cluster.free", formatBytes(sum(storages, "free_bytes")), t("of", { n: formatBytes(sum(storages, "total_bytes")) }), [space(storages)]),
+		card("cluster.free", formatBytes(sum(groups, "free_bytes")), t("of", { n: formatBytes(sum(groups, "total_bytes")) }), [space(groups)]),
 		rateCard("cluster.out", "out", total("out")),
 		rateCard("cluster.in", "in", total("in")));
 }
@@ -123,10 +125,10 @@ function beads(storages) {
 	return el("div", { class: "beads", "aria-hidden": "true" }, ...storages.slice(0, 60).map((storage) => el("i", { "data-status": storage.status })));
 }
 
-function space(storages) {
-	const most = sum(storages, "total_bytes");
-	const used = most ? 1 - sum(storages, "free_bytes") / most : 0;
-	const text = t("cluster.space", { free: formatBytes(sum(storages, "free_bytes")), total: formatBytes(most) });
+function space(holders) {
+	const most = sum(holders, "total_bytes");
+	const used = most ? 1 - sum(holders, "free_bytes") / most : 0;
+	const text = t("cluster.space", { free: formatBytes(sum(holders, "free_bytes")), total: formatBytes(most) });
 	const bar = el("div", { class: used > 0.85 ? "space full" : "space", role: "img", "aria-label": text, title: text }, el("i"));
 	bar.firstChild.style.width = `${Math.max(0, used) * 100}%`;
 	return bar;
@@ -151,7 +153,7 @@ function groupNode(group) {
 	const active = storages.filter((storage) => storage.status === "ACTIVE").length;
 	return el("section", { class: "group", testid: "group", "aria-label": group.name },
 		el("div", { class: "group-head" }, el("h2", {}, el("bdi", {}, group.name)), el("span", { class: "count" }, t("cluster.group", { n: storages.length, active })),
-			el("span", { class: "count end-note" }, t("cluster.space", { free: formatBytes(sum(storages, "free_bytes")), total: formatBytes(sum(storages, "total_bytes")) }))),
+			el("span", { class: "count end-note" }, t("cluster.space", { free: formatBytes(group.free_bytes), total: formatBytes(group.total_bytes) }))),
 		el("ul", { class: "storages", role: "list" }, ...storages.map(storageNode)));
 }
 
@@ -170,7 +172,7 @@ function storageNode(storage) {
 			el("span", { class: "status", "data-status": storage.status }, t(`status.${storage.status}`)),
 			el("p", { class: "count" }, [storage.host !== storage.address && storage.host, ...times].filter(Boolean).join(" · "))),
 		...(load ? [
-			el("div", { class: "storage-space" }, space([storage]), el("small", {}, t("cluster.space", { free: formatBytes(load.free_bytes), total: formatBytes(load.total_bytes) }))),
+			el("div", { class: "storage-space" }, space([load]), el("small", {}, t("cluster.space", { free: formatBytes(load.free_bytes), total: formatBytes(load.total_bytes) }))),
 			el("div", { class: "storage-rates" }, ...["out", "in"].map((way) =>
 				el("div", {}, el("small", {}, t(`cluster.${way}`), " ", el("b", {}, formatRate(history[way].at(-1)?.rate ?? 0))), chart(`cluster.${way}`, way, history[way])))),
 			el("dl", { class: "figures" }, ...figures),

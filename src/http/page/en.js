@@ -61,6 +61,7 @@ export const en = {
 	"error.0": "The gateway cannot be reached.",
 	"error.403": "The gateway does not allow this.", "error.404": "It is no longer here.",
 	"error.409": "The gateway has another part of this file than expected.", "error.413": "The file is larger than the gateway takes.",
+	"error.421": "Add this name to the gateway's hosts.",
 	"error.423": "This file is being uploaded from elsewhere.", "error.500": "The gateway failed.",
 	"error.503": "The cluster cannot answer now.", "error.507": "There is no space left for this file.",
 	"error.other": ({ status }) => `The gateway refused (${status}).`, "error.unreadable": "The file was moved or changed on your disk: choose it again.",

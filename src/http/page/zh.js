@@ -42,7 +42,7 @@ export const zh = {
 	"keys.pip": "画中画", "keys.subtitles": "开关字幕", "keys.speed": "减速、加速", "keys.percent": "跳到 0 % … 90 %", "keys.neighbours": "上一个、下一个文件",
 	"keys.back": "返回媒体库", "keys.search": "搜索",
 
-	"error.0": "无法连接网关。", "error.403": "网关不允许此操作。", "error.404": "它已不存在。", "error.409": "网关中已有的部分与预期不符。", "error.413": "文件超过网关允许的大小。", "error.423": "这个文件正在别处上传。", "error.500": "网关出错。",
+	"error.0": "无法连接网关。", "error.403": "网关不允许此操作。", "error.404": "它已不存在。", "error.409": "网关中已有的部分与预期不符。", "error.413": "文件超过网关允许的大小。", "error.421": "请将此名称加入网关的 hosts。", "error.423": "这个文件正在别处上传。", "error.500": "网关出错。",
 	"error.503": "集群暂时无法应答。", "error.507": "没有足够的空间存放这个文件。", "error.other": ({ status }) => `网关拒绝了请求（${status}）。`,
 	"error.unreadable": "文件在磁盘上被移动或修改，请重新选择。",
 };

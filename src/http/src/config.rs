@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hyper::header::HeaderValue;
 use tnv_client::Options;
+use tnv_common::cache::{CacheConfig, CacheKeys};
 use tnv_common::config::Settings;
 use tnv_proto::{AppId, UserId};
 
@@ -25,8 +26,10 @@ pub struct Config {
     pub max_upload_size: u64,
     /// The origins whose pages may read and change files with scripts; `*` = all, empty = none but the gateway's own.
     pub cors_origins: Vec<String>,
-    /// What is remembered of visitors.
-    pub sessions: SessionConfig,
+    /// The names under which pages may use this gateway over plain http, beside those that nobody can own; `*` = any.
+    pub hosts: Vec<String>,
+    /// Where it is kept what the page remembers of a visitor who allows it.
+    pub sessions: CacheConfig,
     /// A request for more ranges than this, counted after merging, gets the whole file. 1 to 100.
     pub max_ranges: usize,
     /// Connections open at once; one more is told 503. 1 to 1,000,000.
@@ -62,7 +65,8 @@ impl Config {
             writing: settings.flag("writing", true),
             max_upload_size: settings.size("max_upload_size", i64::MAX as u64, 0..=i64::MAX as u64),
             cors_origins: read_origins(settings),
-            sessions: SessionConfig::read(settings),
+            hosts: read_hosts(settings),
+            sessions: read_sessions(settings),
             max_ranges: settings.number("max_ranges", 8, 1..=100),
             max_connections: settings.number("max_connections", 4096, 1..=1_000_000),
             header_timeout: settings.duration("header_timeout", seconds(30), timeouts.clone()),
@@ -91,34 +95,17 @@ impl Config {
     }
 }
 
-/// The keys `sessions` and `session.*`: where it is kept what the page remembers of a visitor who allows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SessionConfig {
-    /// Nowhere.
-    Off,
-    /// In this process.
-    Memory {
-        /// How long a visitor is remembered after the last change.
-        ttl: Duration,
-        /// Memory for all visitors together, in bytes; beyond it those that come least are forgotten.
-        size: u64,
-    },
-}
-
-impl SessionConfig {
-    fn read(settings: &mut Settings) -> SessionConfig {
-        let day = Duration::from_secs(24 * 3600);
-        let ttl = settings.duration("session.ttl", day * 30, Duration::from_secs(1)..=day * 365);
-        let size = settings.size("session.size", 16 * 1024 * 1024, 0..=u64::MAX / 2);
-        match settings.text("sessions", "memory:").as_str() {
-            "memory:" => SessionConfig::Memory { ttl, size },
-            "off" => SessionConfig::Off,
-            _ => {
-                settings.problem("sessions", "unknown kind of sessions: write memory: or off");
-                SessionConfig::Off
-            }
-        }
-    }
+/// The keys `sessions` and `session.*`.
+fn read_sessions(settings: &mut Settings) -> CacheConfig {
+    let day = Duration::from_secs(24 * 3600);
+    let keys = CacheKeys {
+        url: "sessions",
+        table: "session",
+        size: 16 * 1024 * 1024,
+        ttl: day * 30,
+        max_ttl: day * 365,
+    };
+    CacheConfig::read_keys(settings, &keys)
 }
 
 fn read_trackers(settings: &mut Settings) -> Vec<String> {
@@ -156,6 +143,19 @@ fn read_origins(settings: &mut Settings) -> Vec<String> {
     origins
 }
 
+fn read_hosts(settings: &mut Settings) -> Vec<String> {
+    let hosts: Vec<String> = settings.list("hosts", Vec::new());
+    for host in &hosts {
+        let is_name = !host.is_empty()
+            && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+        if host != "*" && !is_name {
+            let text = format!("\"{host}\" is no host name; write media.example.org without a port, or *");
+            settings.problem("hosts", text);
+        }
+    }
+    hosts
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
@@ -190,6 +190,7 @@ mod tests {
             ("app", "shop"),
             ("user", "user 1"),
             ("cors_origins", "[\"https://a.example\", \"http://localhost:3000\"]"),
+            ("hosts", "media.example.org, nas.example.net"),
             ("writing", "false"),
             ("max_upload_size", "5GiB"),
             ("sessions", "memory:"),
@@ -209,8 +210,9 @@ mod tests {
         assert_eq!(config.trackers, ["a:1", "b:2"]);
         assert_eq!((config.app.as_str(), config.user.as_str()), ("shop", "user 1"));
         assert_eq!(config.cors_origins, ["https://a.example", "http://localhost:3000"]);
+        assert_eq!(config.hosts, ["media.example.org", "nas.example.net"]);
         assert_eq!((config.writing, config.max_upload_size), (false, 5 << 30));
-        let sessions = SessionConfig::Memory { ttl: Duration::from_secs(3600), size: 1 << 20 };
+        let sessions = CacheConfig::Memory { ttl: Duration::from_secs(3600), size: 1 << 20 };
         assert_eq!(config.sessions, sessions);
         assert_eq!((config.max_ranges, config.max_connections), (1, 7));
         let timeouts = [
@@ -232,10 +234,18 @@ mod tests {
             ("user", ""),
             ("cors_origins", "example.org"),
             ("cors_origins", "https://a.example/path"),
+            ("hosts", "https://media.example.org"),
+            ("hosts", "media.example.org:8080"),
+            ("hosts", "*.example.org"),
             ("max_ranges", "0"),
             ("writing", "maybe"),
             ("max_upload_size", "-1"),
             ("sessions", "redis"),
+            ("sessions", "redis+sentinel://a:1"),
+            ("session.prefix", "a b"),
+            ("session.timeout", "0"),
+            ("session.connect_timeout", "0"),
+            ("session.password_file", "/no/such/file"),
             ("session.ttl", "0"),
             ("listen", "8080"),
         ] {

@@ -101,9 +101,9 @@ pub(crate) fn refusal(error: &io::Error) -> Refusal {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Fault>()) {
         Some(fault) => Refusal::new(StatusCode::BAD_REQUEST, fault.0.clone()),
         None if error.kind() == ErrorKind::TimedOut => {
-            Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body came too slowly; nothing was stored")
+            Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body came too slowly; no file was made of it")
         }
-        None => Refusal::new(StatusCode::BAD_REQUEST, "the body ended too early; nothing was stored"),
+        None => Refusal::new(StatusCode::BAD_REQUEST, "the body ended too early; no file was made of it"),
     }
 }
 

@@ -13,6 +13,7 @@ mod server;
 mod service;
 
 mod cors;
+mod host;
 mod origin;
 mod query;
 mod route;
@@ -40,5 +41,5 @@ mod metrics;
 mod refusal;
 mod stream;
 
-pub use config::{Config, SessionConfig};
+pub use config::Config;
 pub use server::{HttpError, Server};

@@ -48,12 +48,12 @@ fn parse(query: Query<'_>, owner: &Owner) -> Result<(List, String), String> {
         text if text.len() > max => Err(format!("{name} has more than {max} bytes")),
         text => Ok(text),
     };
-    let order = match text("order", 16)?.as_str() {
+    let order = match query.get("order")?.unwrap_or_default().as_str() {
         "" | "newest" => ListOrder::Newest,
         "name" => ListOrder::Name,
         _ => return Err("order is neither newest nor name".to_owned()),
     };
-    let limit = match text("limit", 16)?.as_str() {
+    let limit = match query.get("limit")?.unwrap_or_default().as_str() {
         "" => DEFAULT_LIMIT,
         limit => limit
             .parse()
@@ -143,8 +143,16 @@ mod tests {
     #[test]
     fn mistakes_are_told() {
         let long = format!("prefix={}", "x".repeat(MAX_NAME_LEN + 1));
-        for query in ["order=size", "limit=0", "limit=1001", "limit=-1", "limit=x", "search=%ff", &long] {
-            assert!(parsed(query).is_err(), "{query}");
+        for (query, told) in [
+            ("order=size", "order is neither newest nor name"),
+            ("limit=0", "limit is no number from 1 to 1000"),
+            ("limit=1001", "limit is no number from 1 to 1000"),
+            ("limit=-1", "limit is no number from 1 to 1000"),
+            ("limit=99999999999999999999", "limit is no number from 1 to 1000"),
+            ("search=%ff", "search is not UTF-8"),
+            (&long, "prefix has more than 1024 bytes"),
+        ] {
+            assert_eq!(parsed(query).err().as_deref(), Some(told), "{query}");
         }
     }
 }

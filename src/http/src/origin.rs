@@ -1,10 +1,11 @@
 //! Whose pages may change something here. There are no passwords: without this, any page that a visitor opens
 //! could delete files through the visitor's browser. Pure.
 
-use hyper::header::{HOST, ORIGIN};
+use hyper::header::ORIGIN;
 use hyper::http::request::Parts;
 
 use crate::cors::Cors;
+use crate::host;
 
 /// Whether a request that changes something comes from where it may come from: no page at all, a page of this
 /// gateway, or one of an origin that is configured.
@@ -26,9 +27,9 @@ pub(crate) fn may_change(request: &Parts, cors: &Cors) -> bool {
 /// Whether an origin is this gateway as the client calls it. A proxy in front may have added TLS, so the scheme does
 /// not count.
 fn is_own(origin: &str, request: &Parts) -> bool {
-    let host = request.headers.get(HOST).and_then(|host| host.to_str().ok());
-    let host = request.uri.authority().map(|authority| authority.as_str()).or(host);
-    let Some((host, (scheme, authority))) = host.zip(origin.split_once("://")) else { return false };
+    let Some((host, (scheme, authority))) = host::called(request).zip(origin.split_once("://")) else {
+        return false;
+    };
     let port = match scheme {
         "http" => ":80",
         "https" => ":443",

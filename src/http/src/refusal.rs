@@ -41,6 +41,15 @@ impl Refusal {
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, sentence)
     }
 
+    /// 421: this name may be anybody's.
+    pub(crate) fn host(name: &str) -> Refusal {
+        let sentence = format!(
+            "pages under the name {name} may not do this over plain http; if it is the gateway's own, add it to \
+             hosts in the gateway's configuration"
+        );
+        Refusal::new(StatusCode::MISDIRECTED_REQUEST, sentence)
+    }
+
     /// 405 where only `methods` exist.
     pub(crate) fn method(method: &Method, methods: &'static str) -> Refusal {
         let sentence = format!("{method} is not possible here, only {methods}");

@@ -77,6 +77,11 @@ impl Route {
         matches!(self, Route::NewUpload(..) | Route::Upload(_))
     }
 
+    /// Whether only pages ask for it, or programs that do as pages do.
+    pub(crate) fn is_for_pages(&self) -> bool {
+        matches!(self, Route::List | Route::Config | Route::Cluster | Route::Session)
+    }
+
     /// Whether what is done there changes files.
     pub(crate) fn is_of_files(&self) -> bool {
         self.is_tus() || matches!(self, Route::NewFile(..) | Route::File(_))

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONNECTION, CONTENT_LENGTH, HeaderValue, SERVER, TRANSFER_ENCODING};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_LENGTH, HeaderValue, ORIGIN, SERVER, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use tnv_client::Client;
@@ -13,6 +13,7 @@ use crate::access::{Access, Busy};
 use crate::body::Body;
 use crate::config::Config;
 use crate::cors::Cors;
+use crate::host::Hosts;
 use crate::refusal::Refusal;
 use crate::route::{Route, route};
 use crate::session::Sessions;
@@ -28,6 +29,7 @@ pub(crate) struct Gateway {
     pub(crate) progress_timeout: Duration,
     max_ranges: usize,
     cors: Cors,
+    hosts: Hosts,
     sessions: Option<Sessions>,
 }
 
@@ -41,6 +43,7 @@ impl Gateway {
             progress_timeout: config.progress_timeout,
             max_ranges: config.max_ranges,
             cors: Cors::new(&config.cors_origins),
+            hosts: Hosts::new(&config.hosts, tnv_common::host::name()),
             sessions: Sessions::new(&config.sessions),
         }
     }
@@ -92,6 +95,7 @@ impl Gateway {
             return Err(Refusal::method(&method, route.methods()));
         }
         self.check_change(route, &method, request)?;
+        self.check_host(route, &method, request)?;
         if route.is_tus() {
             tus::check_version(&request.headers)?;
         }
@@ -132,13 +136,26 @@ impl Gateway {
         Ok(())
     }
 
+    /// Whether a page may do this under the name that the request came to. A page that only reads cannot be told from a
+    /// program, so all who ask for what pages need are held to it. Files need no list to be found by those who know
+    /// their address: they are for players, under any name.
+    fn check_host(&self, route: &Route, method: &Method, request: &Parts) -> Result<(), Refusal> {
+        let origin = request.headers.get(ORIGIN);
+        let is_change = !matches!(*method, Method::GET | Method::HEAD);
+        let concerned = route.is_for_pages() || (is_change && origin.is_some());
+        if !concerned || origin.is_some_and(|origin| self.cors.lists(origin)) {
+            return Ok(());
+        }
+        self.hosts.check(request).map_err(|name| Refusal::host(&name))
+    }
+
     async fn session(&self, request: &Parts, body: Incoming) -> Result<Response<Body>, Refusal> {
         match &self.sessions {
             None => Err(Refusal::new(StatusCode::NOT_FOUND, "nothing is remembered of visitors here")),
             Some(sessions) if request.method == Method::PUT => {
                 sessions.write(request, body, self.progress_timeout).await
             }
-            Some(sessions) => sessions.read(&request.headers),
+            Some(sessions) => sessions.read(&request.headers).await,
         }
     }
 

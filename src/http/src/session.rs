@@ -1,17 +1,17 @@
 //! What the page remembers of a visitor who allows it: nothing that names anybody, under a random cookie.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, COOKIE, HeaderValue, SET_COOKIE};
 use hyper::http::request::Parts as Head;
 use hyper::{HeaderMap, Response, StatusCode};
-use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
+use tnv_common::cache::{Cache, CacheConfig};
 
 use crate::body::Body;
-use crate::config::SessionConfig;
 use crate::inflow::Inflow;
 use crate::pages::json;
 use crate::refusal::Refusal;
@@ -39,24 +39,23 @@ struct Visitor {
 
 /// The visitors that are remembered. What is lost of them costs a convenience.
 pub(crate) struct Sessions {
-    visitors: Cache<u128, Visitor>,
+    visitors: Arc<dyn Cache>,
     ttl: Duration,
 }
 
 impl Sessions {
     /// As configured; `None` where they are off.
-    pub(crate) fn new(config: &SessionConfig) -> Option<Sessions> {
-        let SessionConfig::Memory { ttl, size } = *config else { return None };
-        let visitors = Cache::builder()
-            .max_capacity(size)
-            .weigher(|_, visitor: &Visitor| visitor.weight())
-            .time_to_live(ttl);
-        Some(Sessions { visitors: visitors.build(), ttl })
+    pub(crate) fn new(config: &CacheConfig) -> Option<Sessions> {
+        let sessions = || Sessions { visitors: config.open(), ttl: config.ttl() };
+        (*config != CacheConfig::Off).then(sessions)
     }
 
     /// Answers a GET: what is remembered of this visitor, which may be nothing.
-    pub(crate) fn read(&self, headers: &HeaderMap) -> Result<Response<Body>, Refusal> {
-        let known = cookie(headers).and_then(|id| self.visitors.get(&id));
+    pub(crate) async fn read(&self, headers: &HeaderMap) -> Result<Response<Body>, Refusal> {
+        let known = match cookie(headers) {
+            Some(id) => self.find(id).await,
+            None => None,
+        };
         json(&known.unwrap_or_default())
     }
 
@@ -76,13 +75,13 @@ impl Sessions {
         let visitor: Visitor = serde_json::from_slice(&text)
             .map_err(|error| Refusal::bad(format!("the body is not what it should be: {error}")))?;
         visitor.check().map_err(Refusal::bad)?;
-        self.keep(cookie(&request.headers), visitor)
+        self.keep(cookie(&request.headers), &visitor).await
     }
 
-    fn keep(&self, id: Option<u128>, visitor: Visitor) -> Result<Response<Body>, Refusal> {
+    async fn keep(&self, id: Option<u128>, visitor: &Visitor) -> Result<Response<Body>, Refusal> {
         if !visitor.allowed {
             if let Some(id) = id {
-                self.visitors.invalidate(&id);
+                self.visitors.remove(&key(id)).await;
             }
             let mut response = json(&Visitor::default())?;
             if id.is_some() {
@@ -90,21 +89,35 @@ impl Sessions {
             }
             return Ok(response);
         }
+        let mut response = json(visitor)?;
         // Only an id that was made here is taken: nobody can plant one that they know.
-        let id = id.filter(|id| self.visitors.contains_key(id)).unwrap_or_else(rand::random);
-        let mut response = json(&visitor)?;
-        self.visitors.insert(id, visitor);
+        let known = match id {
+            Some(id) => self.find(id).await.map(|_| id),
+            None => None,
+        };
+        // While that cannot be told, a visitor keeps the cookie, and what was remembered before.
+        if self.visitors.is_away() {
+            return Ok(response);
+        }
+        let id = known.unwrap_or_else(rand::random);
+        let text = serde_json::to_string(visitor)
+            .map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+        self.visitors.set(&key(id), text).await;
         set_cookie(response.headers_mut(), &format!("{id:032x}"), self.ttl);
         Ok(response)
     }
+
+    async fn find(&self, id: u128) -> Option<Visitor> {
+        serde_json::from_str(&self.visitors.get(&key(id)).await?).ok()
+    }
+}
+
+/// Where a visitor is remembered.
+fn key(id: u128) -> String {
+    format!("tnv:session:{id:032x}")
 }
 
 impl Visitor {
-    fn weight(&self) -> u32 {
-        let positions: usize = self.positions.keys().map(|id| id.len() + 64).sum();
-        u32::try_from(256 + self.language.len() + self.theme.len() + positions).unwrap_or(u32::MAX)
-    }
-
     fn check(&self) -> Result<(), String> {
         if self.positions.len() > MAX_POSITIONS {
             return Err(format!("positions has more than {MAX_POSITIONS} files"));

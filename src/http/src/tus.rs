@@ -123,23 +123,26 @@ pub(crate) async fn progress(gateway: &Gateway, key: &FileKey) -> Result<Respons
     let mut response = empty(StatusCode::OK);
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    match find(gateway, key).await? {
+    let (name, content_type) = match find(gateway, key).await? {
         Found::Parts(parts) => {
             let progress = parts.progress();
+            let labels = parts.labels().cloned().unwrap_or_default();
             // The gateway that took the last byte may have died before it could say so.
             if progress.offset == progress.size && gateway.writing {
                 finish(parts, key).await?;
             }
             headers.insert(LENGTH, HeaderValue::from(progress.size));
             tell(headers, progress);
+            (labels.name().to_owned(), labels.content_type().to_owned())
         }
         Found::File(file) => {
             headers.insert(LENGTH, HeaderValue::from(file.size));
             headers.insert(OFFSET, HeaderValue::from(file.size));
-            if let Some(metadata) = metadata::header(&file.name, &file.content_type) {
-                put(headers, METADATA, &metadata);
-            }
+            (file.name, file.content_type)
         }
+    };
+    if let Some(metadata) = metadata::header(&name, &content_type) {
+        put(headers, METADATA, &metadata);
     }
     Ok(response)
 }

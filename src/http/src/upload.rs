@@ -61,7 +61,7 @@ pub(crate) async fn delete(client: &Client, key: &FileKey) -> Result<Response<Bo
 /// 411 if the header does not say it.
 pub(crate) fn length(headers: &HeaderMap, body: &Incoming) -> Result<u64, Refusal> {
     let told = body.size_hint().exact().filter(|_| headers.contains_key(CONTENT_LENGTH));
-    let missing = "the request must say its Content-Length; send larger or growing files by tus";
+    let missing = "the request must say its Content-Length";
     told.ok_or_else(|| Refusal::new(StatusCode::LENGTH_REQUIRED, missing))
 }
 

@@ -59,8 +59,8 @@ mod tests {
 
         let (mut config, default) = (Config::read(&mut written), Config::read(&mut built_in));
         // The file's paths count from its own folder, the built-in ones from the current folder.
-        assert_eq!(config.database, DatabaseConfig::Sqlite(sample().with_file_name("../data/tnv.db")));
-        assert_eq!(default.database, DatabaseConfig::Sqlite(current_folder().join("data/tnv.db")));
+        assert_eq!(config.database, DatabaseConfig::sqlite(sample().with_file_name("../data/tnv.db")));
+        assert_eq!(default.database, DatabaseConfig::sqlite(current_folder().join("data/tnv.db")));
         config.database = default.database.clone();
         assert_eq!(config, default);
 

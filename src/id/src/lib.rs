@@ -9,4 +9,4 @@ mod steps;
 pub use allocator::{Allocator, Block};
 pub use config::Config;
 pub use server::{IdServer, StartError};
-pub use steps::{SqliteSteps, Steps, contract as steps_contract};
+pub use steps::{MySqlSteps, SCHEMA, SqliteSteps, Steps, contract as steps_contract};

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use tnv_common::admin::Admin;
 use tnv_common::server::{Admission, BindError, bind, serve};
-use tnv_common::sqlite::DbError;
+use tnv_common::database::DbError;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::service::IdService;
-use crate::steps::{MIGRATIONS, SqliteSteps};
+use crate::steps::{self, SCHEMA};
 
 /// Why an id server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -42,11 +42,8 @@ impl IdServer {
         let listener = bind(config.listen)?;
         let admin = Admin::bind(config.admin_listen)?;
         let address = listener.local_addr().unwrap_or(config.listen);
-        let database = config.database.clone();
-        let database = tokio::task::spawn_blocking(move || database.open(&MIGRATIONS))
-            .await
-            .unwrap_or(Err(DbError::Closed))?;
-        let service = Arc::new(IdService::new(Arc::new(SqliteSteps(database)), config.step, config.max_keys));
+        let steps = steps::open(config.database.open(&SCHEMA).await?);
+        let service = Arc::new(IdService::new(steps, config.step, config.max_keys));
         Ok(IdServer { config, listener, admin, address, service })
     }
 

@@ -25,6 +25,7 @@ pub use request::{
     Beat, Download, FileKey, IdGet, IdLease, Join, MAX_REPORT_LEN, Read, Report, Request, Saddrs, Upload,
 };
 pub use upload::{
-    Append, Begin, FileList, Finish, Labels, List, ListOrder, MAX_CONTENT_TYPE_LEN, MAX_CURSOR_LEN,
-    MAX_LABELS_LEN, MAX_LIST_TEXT_LEN, MAX_NAME_LEN, NewUpload, NewUploadFixed, Store, UploadProgress,
+    Append, Begin, FileList, Finish, KnownUpload, Labels, List, ListOrder, MAX_CONTENT_TYPE_LEN,
+    MAX_CURSOR_LEN, MAX_LABELS_LEN, MAX_LIST_TEXT_LEN, MAX_NAME_LEN, NewUpload, NewUploadFixed, Store,
+    UploadProgress,
 };

@@ -60,6 +60,10 @@ pub struct ClusterState {
 pub struct GroupState {
     /// Its name.
     pub name: String,
+    /// Bytes of the store paths of all its storages; those that several storages share are counted once.
+    pub total_bytes: u64,
+    /// Bytes that new files may still take there.
+    pub free_bytes: u64,
     /// Its storages, by address.
     pub storages: Vec<StorageState>,
 }

@@ -268,7 +268,7 @@ impl Request for Finish {
     }
 }
 
-/// How far an upload in parts has come: the reply to BEGIN, APPEND and PROGRESS.
+/// How far an upload in parts has come: the reply to BEGIN and APPEND, and what the one to PROGRESS begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UploadProgress {
     /// Bytes that are durable: where the next part belongs.
@@ -280,6 +280,9 @@ pub struct UploadProgress {
 }
 
 impl UploadProgress {
+    /// Its length, in bytes.
+    pub const LEN: usize = 24;
+
     /// Appends the body.
     pub fn encode(self, out: &mut BytesMut) {
         out.put_u64(self.offset);
@@ -299,6 +302,42 @@ impl UploadProgress {
             (Ok(offset), Ok(size)) if offset <= size => Ok(UploadProgress { offset, size, expires_ms }),
             _ => Err(Malformed::new(format!("{offset} of {size} bytes is no progress"))),
         }
+    }
+}
+
+/// What a storage knows of an upload in parts: the reply to PROGRESS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownUpload {
+    /// How far it has come.
+    pub progress: UploadProgress,
+    /// The labels of its BEGIN; `None` = a storage of an earlier version, which does not tell them.
+    pub labels: Option<Labels>,
+}
+
+impl KnownUpload {
+    /// Appends the body.
+    pub fn encode(&self, out: &mut BytesMut) {
+        self.progress.encode(out);
+        if let Some(labels) = &self.labels {
+            put_counted(&labels.content_type, out);
+            put_counted(&labels.name, out);
+        }
+    }
+
+    /// Reads the body.
+    ///
+    /// # Errors
+    /// [`Malformed`] with the field that is wrong.
+    pub fn decode(body: &[u8]) -> Result<Self, Malformed> {
+        let progress = UploadProgress::decode(body)?;
+        let mut behind = body.get(UploadProgress::LEN..).unwrap_or_default();
+        if behind.is_empty() {
+            return Ok(KnownUpload { progress, labels: None });
+        }
+        let content_type = take_counted(&mut behind, "content type")?;
+        let name = take_counted(&mut behind, "name")?;
+        // What follows is of a later version.
+        Ok(KnownUpload { progress, labels: Some(Labels::new(&name, &content_type)?) })
     }
 }
 

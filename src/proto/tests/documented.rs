@@ -156,8 +156,12 @@ fn replies_of_storages() {
         check_reply(command, |out| attributes().encode(out));
         assert_eq!(Attributes::decode(&reply_body(command)).unwrap(), attributes());
     }
-    for (command, offset) in [(Command::Begin, 0), (Command::Progress, 2), (Command::Append, 5)] {
-        let progress = UploadProgress { offset, size: 5, expires_ms: 1_780_086_402_345 };
+    let progress = |offset| UploadProgress { offset, size: 5, expires_ms: 1_780_086_402_345 };
+    let known = KnownUpload { progress: progress(2), labels: Some(new_upload().labels) };
+    check_reply(Command::Progress, |out| known.encode(out));
+    assert_eq!(KnownUpload::decode(&reply_body(Command::Progress)).unwrap(), known);
+    for (command, offset) in [(Command::Begin, 0), (Command::Append, 5)] {
+        let progress = progress(offset);
         check_reply(command, |out| progress.encode(out));
         assert_eq!(UploadProgress::decode(&reply_body(command)).unwrap(), progress);
     }

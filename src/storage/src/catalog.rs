@@ -1,20 +1,45 @@
 //! Rows: which files there are, whose they are, and where their bytes lie.
 
 mod contract;
+mod mysql;
 #[cfg(test)]
 mod scripted;
 mod sqlite;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use tnv_common::sqlite::DbError;
+use tnv_common::database::{Database, DbError, Schema};
 use tnv_proto::{AppId, Attributes, Checksum, FileKey, ListOrder, UserId};
 
 pub use contract::contract;
+pub use mysql::MySqlCatalog;
 #[cfg(test)]
 pub(crate) use scripted::Scripted;
-pub(crate) use sqlite::MIGRATIONS;
 pub use sqlite::SqliteCatalog;
+
+const FILE: &[&str] = &["id", "appid", "userid", "file_path", "file_size"];
+
+/// The storages' tables.
+pub static SCHEMA: Schema = Schema {
+    component: "storage",
+    sqlite: &[
+        include_str!("../../../sql/sqlite/storage.sql"),
+        include_str!("../../../sql/sqlite/storage-2.sql"),
+    ],
+    mysql: &[include_str!("../../../sql/mysql/storage.sql")],
+    mysql_database: "tnv_storagedb",
+    older: &[("t_file_01", FILE), ("t_file_02", FILE), ("t_file_03", FILE)],
+};
+
+/// The catalog in this database, as the storage with this identity uses it.
+pub(crate) fn open(database: Database, storage: &str) -> Arc<dyn Catalog> {
+    match database {
+        Database::Sqlite(db) => Arc::new(SqliteCatalog::new(db, storage)),
+        Database::MySql(db) => Arc::new(MySqlCatalog::new(db, storage)),
+    }
+}
 
 /// Where, seen from one storage, a file's bytes lie.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -189,6 +214,10 @@ pub trait Catalog: Send + Sync {
 
     /// Whether the copy at this place of this storage belongs to a file.
     async fn has_copy(&self, path_index: u32, path: &str) -> Result<bool, DbError>;
+
+    /// Makes sure that no row will ever stand for the bytes at this place of this storage, unless one does already: an
+    /// insert of it that is still on its way fails. Whether one does.
+    async fn seal(&self, path_index: u32, path: &str) -> Result<bool, DbError>;
 
     /// Up to `limit` of this storage's copies that are to be deleted, in order, from behind `after` on.
     async fn leftovers(&self, after: Option<&Leftover>, limit: u32) -> Result<Vec<Leftover>, DbError>;

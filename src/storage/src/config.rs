@@ -12,6 +12,15 @@ use tnv_proto::GroupName;
 /// Uploads never take a disk's last bytes: the catalog may lie there too, and deleting needs room in it.
 const MIN_RESERVED_SPACE: u64 = 4 << 20;
 
+/// How the storages of a group come to have the same files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replication {
+    /// Not at all: a file lies on the storage that took it.
+    None,
+    /// Their store paths are on one volume, GlusterFS or the like, which keeps the copies.
+    SharedVolume,
+}
+
 /// What a storage is told at its start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -25,6 +34,8 @@ pub struct Config {
     pub group: GroupName,
     /// The folders that files go into.
     pub store_paths: Vec<WrittenPath>,
+    /// Whether other storages have the same folders.
+    pub replication: Replication,
     /// Trackers, `host:port` each.
     pub trackers: Vec<String>,
     /// Id servers, `host:port` each.
@@ -60,6 +71,7 @@ impl Config {
             cluster: settings.text("cluster", "tnv"),
             group: read_group(settings),
             store_paths: settings.paths("store_paths", &["data/store"]),
+            replication: read_replication(settings),
             trackers: read_addresses(settings, "trackers", "127.0.0.1:21000"),
             ids: read_addresses(settings, "ids", "127.0.0.1:22000"),
             advertise: settings.text("advertise", ""),
@@ -119,6 +131,17 @@ fn read_group(settings: &mut Settings) -> GroupName {
     }
 }
 
+fn read_replication(settings: &mut Settings) -> Replication {
+    match settings.text("replication", "none").as_str() {
+        "none" => Replication::None,
+        "shared-volume" => Replication::SharedVolume,
+        _ => {
+            settings.problem("replication", "write none or shared-volume");
+            Replication::None
+        }
+    }
+}
+
 fn read_addresses(settings: &mut Settings, key: &str, default: &str) -> Vec<String> {
     let written = settings.list(key, vec![default.to_owned()]);
     match tnv_client::parse_addresses(&written.join(";")) {
@@ -152,8 +175,8 @@ mod tests {
 
         let (mut config, default) = (Config::read(&mut written), Config::read(&mut built_in));
         // The file's paths count from its own folder, the built-in ones from the current folder.
-        assert_eq!(config.database, DatabaseConfig::Sqlite(sample().with_file_name("../data/tnv.db")));
-        assert_eq!(default.database, DatabaseConfig::Sqlite(current_folder().join("data/tnv.db")));
+        assert_eq!(config.database, DatabaseConfig::sqlite(sample().with_file_name("../data/tnv.db")));
+        assert_eq!(default.database, DatabaseConfig::sqlite(current_folder().join("data/tnv.db")));
         config.database = default.database.clone();
         assert_eq!(config.store_paths, [resolved("../data/store", &sample().with_file_name(""))]);
         assert_eq!(default.store_paths, [resolved("data/store", &current_folder())]);

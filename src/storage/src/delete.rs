@@ -16,7 +16,6 @@ use crate::volume::StorePath;
 impl StorageService {
     pub(crate) async fn delete(&self, connection: &mut Connection) -> Result<Reply, Interrupt> {
         let key = FileKey::decode(&connection.whole_body().await?)?;
-        self.files.evict(&key).await;
         let row =
             self.files.catalog().find(&key).await.map_err(Failure::from)?.ok_or_else(|| not_found(&key))?;
         let bytes = self.bytes_of(&key, &row.location)?;
@@ -26,12 +25,15 @@ impl StorageService {
             }
             _ => None,
         };
-        let deleted = self.files.catalog().delete(&key, uncounted).await.map_err(Failure::from)?;
+        // Not before the catalog has answered once: while it is away the cache is what readers have.
         self.files.evict(&key).await;
-        if !deleted {
+        let deleted = self.files.catalog().delete(&key, uncounted).await;
+        // Also where nobody knows what became of it.
+        self.files.evict(&key).await;
+        if !deleted.map_err(Failure::from)? {
             return Err(not_found(&key).into());
         }
-        if let Some((path, place)) = bytes {
+        if let Some((path, place)) = bytes.filter(|(path, _)| path.is_answering()) {
             // What cannot be removed now stays on the list of leftovers.
             let removed = spawn_blocking(move || path.remove(&place)).await;
             if let Ok(Err(error)) = removed {

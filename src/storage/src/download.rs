@@ -9,16 +9,18 @@ use tnv_common::connection::{Connection, Interrupt, Reply};
 use tnv_proto::{Checksum, Download, ErrorCode, Failure, FileKey};
 use tokio::task::spawn_blocking;
 
+use crate::aside::drop_aside;
 use crate::buffer::Buffer;
 use crate::catalog::{FileRow, Location};
 use crate::layout::Place;
 use crate::service::StorageService;
 use crate::upload::lost;
-use crate::volume::StorePath;
+use crate::volume::{StorePath, explain, is_unreachable};
 
 /// Bytes of one file that are to be sent: `offset .. end`.
 struct Outgoing {
-    file: File,
+    /// Until all have been read.
+    file: Option<File>,
     offset: u64,
     end: u64,
 }
@@ -28,8 +30,14 @@ impl Outgoing {
     fn read(&mut self, buffer: &mut Buffer) -> io::Result<usize> {
         let bytes = buffer.bytes();
         let len = bytes.len().min(usize::try_from(self.end - self.offset).unwrap_or(usize::MAX));
-        self.file.read_exact_at(&mut bytes[..len], self.offset)?;
+        if let Some(file) = &self.file {
+            file.read_exact_at(&mut bytes[..len], self.offset)?;
+        }
         self.offset += len as u64;
+        if self.offset == self.end {
+            // Closed here, where it may block.
+            self.file = None;
+        }
         Ok(len)
     }
 }
@@ -44,16 +52,29 @@ impl Outgoing {
         mut buffer: Buffer,
     ) -> io::Result<(Outgoing, Buffer, usize)> {
         let file = path.open_file(place)?;
-        let found = file.metadata()?.len();
+        let mut found = file.metadata()?.len();
+        if found != size {
+            // What is known here may be of a time when another storage was writing it.
+            found = path.len_of(&file)?;
+        }
         if found != size {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 format!("the file has {found} bytes, the catalog says {size}"),
             ));
         }
-        let mut outgoing = Outgoing { file, offset: wanted.start, end: wanted.end };
+        let mut outgoing = Outgoing { file: Some(file), offset: wanted.start, end: wanted.end };
         let filled = outgoing.read(&mut buffer)?;
         Ok((outgoing, buffer, filled))
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        // Its client has gone.
+        if let Some(file) = self.file.take() {
+            drop_aside(file);
+        }
     }
 }
 
@@ -137,7 +158,12 @@ impl StorageService {
                 Ok(opened) => return Ok(opened),
                 Err(error) => error,
             };
-            if fresh || error.kind() != io::ErrorKind::NotFound {
+            if is_unreachable(&error) && error.kind() != io::ErrorKind::StaleNetworkFileHandle {
+                tracing::warn!(file = %key, %error, "a file cannot be reached");
+                let text = format!("{key} cannot be read here: {}", explain(&error));
+                return Err(Failure::new(ErrorCode::UNAVAILABLE, text));
+            }
+            if fresh || !is_missing(&error) {
                 damaged(key, &error);
                 let text = format!("{key} cannot be read here: {error}");
                 return Err(Failure::new(ErrorCode::INTERNAL, text));
@@ -155,6 +181,15 @@ impl StorageService {
     }
 
     fn locate(&self, key: &FileKey, location: &Location) -> Result<(Arc<StorePath>, Place), Failure> {
+        let (path, place) = self.find_place(key, location)?;
+        if !path.is_answering() {
+            let text = format!("{key} lies in {}, whose file system does not answer", path.written());
+            return Err(Failure::new(ErrorCode::UNAVAILABLE, text));
+        }
+        Ok((path, place))
+    }
+
+    fn find_place(&self, key: &FileKey, location: &Location) -> Result<(Arc<StorePath>, Place), Failure> {
         let missing = |what: &str| Failure::new(ErrorCode::UNAVAILABLE, format!("{key} {what}"));
         match location {
             Location::Here { path_index, path } => self
@@ -170,6 +205,11 @@ impl StorageService {
             Location::Elsewhere => Err(missing("is held by another storage of the group")),
         }
     }
+}
+
+/// A network file system says ESTALE of a file that another host has removed just now.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle)
 }
 
 fn damaged(key: &FileKey, error: &io::Error) {
@@ -200,13 +240,14 @@ fn range(request: &Download, size: u64) -> Result<(u64, u64), Failure> {
 mod tests {
     use tnv_client::{IdClient, Options};
     use tnv_common::cache::CacheConfig;
-    use tnv_common::config::{Settings, WrittenPath};
+    use tnv_common::config::WrittenPath;
     use tnv_proto::GroupName;
     use tokio_util::task::TaskTracker;
 
     use super::*;
     use crate::buffer::Budget;
     use crate::catalog::Scripted;
+    use crate::config::Replication;
     use crate::files::Files;
     use crate::numbers::Numbers;
     use crate::volume::Candidate;
@@ -216,7 +257,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = WrittenPath { written: "../store".to_owned(), resolved: folder.path().to_owned() };
         let group = GroupName::new("group001").unwrap();
-        let volume = Candidate::inspect(&[store], "tnv", &group, "fresh").unwrap().open(0, None).unwrap();
+        let volume = Candidate::inspect(&[store], "tnv", &group, Replication::None, "fresh")
+            .unwrap()
+            .open(0, None)
+            .unwrap();
         std::fs::create_dir_all(folder.path().join("000/000/000")).unwrap();
         std::fs::write(folder.path().join("000/000/000/2"), "second").unwrap();
         let row = |seed: u8| FileRow {
@@ -234,12 +278,12 @@ mod tests {
             max_file_size: 0,
             numbers: Numbers::new(IdClient::new(Vec::new(), Options::default()), 1, std::iter::empty()),
             volume: Arc::new(volume),
-            files: Arc::new(Files::new(catalog, CacheConfig::read(&mut Settings::built_in("cache")).open())),
+            files: Arc::new(Files::new(catalog, CacheConfig::Off.open_namespace("meta", "fresh"))),
             buffers: Budget::new(0),
             counters: Arc::default(),
             leftovers: Arc::default(),
             commits: TaskTracker::new(),
-            busy: crate::parts::Busy::default(),
+            busy: crate::busy::Busy::default(),
             part_expiry: std::time::Duration::from_secs(60),
         };
         let key = FileKey::new("a", "b", "c").unwrap();

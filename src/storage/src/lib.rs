@@ -10,14 +10,17 @@ mod list;
 mod parts;
 mod upload;
 
+mod busy;
 mod files;
 mod heartbeat;
 mod numbers;
 mod settle;
 
+mod aside;
 mod buffer;
 mod load;
 mod pump;
+mod space;
 
 mod catalog;
 mod content_type;
@@ -25,10 +28,10 @@ mod layout;
 mod volume;
 
 pub use catalog::{
-    Catalog, FileRow, Leftover, Location, NewFile, Page, Position, SqliteCatalog, StorageRow,
+    Catalog, FileRow, Leftover, Location, MySqlCatalog, NewFile, Page, Position, SCHEMA, SqliteCatalog, StorageRow,
     contract as catalog_contract,
 };
-pub use config::Config;
+pub use config::{Config, Replication};
 pub use layout::{MAX_NUMBER, Place, table_of};
 pub use server::{StartError, Storage};
 pub use volume::{

@@ -1,53 +1,27 @@
 //! BEGIN, APPEND, PROGRESS, FINISH, ABORT: uploads that come in parts and go on after every break. What a reply calls
 //! done is durable; a part that breaks off keeps what has come.
 
-use std::collections::HashSet;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::BytesMut;
 use tnv_common::connection::{Connection, Interrupt, Reply};
 use tnv_proto::{
-    Append, Attributes, Begin, ErrorCode, Failure, FileKey, Finish, NewUploadFixed, Request, UploadProgress,
+    Append, Attributes, Begin, ErrorCode, Failure, FileKey, Finish, KnownUpload, NewUpload, NewUploadFixed,
+    Request, UploadProgress,
 };
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use crate::pump::{Sink, pump, write_failure};
+use crate::busy::{Busy, Guard, locked};
+use crate::pump::{BrokenOff, Sink, pump, write_failure};
 use crate::service::StorageService;
 use crate::upload::{check_expected, lost, taken};
-use crate::volume::{Parts, Reservation, StorePath, Volume};
+use crate::volume::{PartWriter, Parts, Reservation, StorePath, Volume, explain, is_unreachable};
 
 /// Between two looks for uploads that have expired.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(600);
-
-/// Uploads in parts that somebody is writing to right now.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Busy(Arc<Mutex<HashSet<FileKey>>>);
-
-impl Busy {
-    /// Keeps everybody else out until it is dropped.
-    fn enter(&self, key: &FileKey) -> Result<Guard, Failure> {
-        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !keys.insert(key.clone()) {
-            let text = format!("somebody else is writing to {key}; try again when that has ended");
-            return Err(Failure::new(ErrorCode::LOCKED, text));
-        }
-        Ok(Guard { busy: self.clone(), key: key.clone() })
-    }
-}
-
-struct Guard {
-    busy: Busy,
-    key: FileKey,
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        self.busy.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
-    }
-}
 
 impl StorageService {
     pub(crate) async fn begin(&self, connection: &mut Connection) -> Result<Reply, Interrupt> {
@@ -57,10 +31,16 @@ impl StorageService {
         }
         let Begin(new) = Begin(fixed.with_labels(&connection.whole_body().await?)?);
         self.admit(&new.key, new.size).await?;
-        let _guard = self.busy.enter(&new.key)?;
+        let guard = self.enter(&new.key).await?;
+        let begun = self.begin_alone(connection, new).await;
+        guard.leave().await;
+        begun
+    }
+
+    async fn begin_alone(&self, connection: &Connection, new: NewUpload) -> Result<Reply, Interrupt> {
         if let Some(parts) = self.find_parts(&new.key).await? {
             return if parts.new_upload().size == new.size {
-                Ok(self.progress_of(&parts))
+                Ok(progress_reply(self.progress_of(&parts)))
             } else {
                 Err(other_size(&parts))
             };
@@ -70,24 +50,79 @@ impl StorageService {
         let begun = blocking(&path.clone(), move || Parts::begin(&path, new)).await?;
         tracing::info!(peer = %connection.peer(), file = %begun.new_upload().key, size = begun.new_upload().size,
             "an upload in parts begins");
-        Ok(self.progress_of(&begun))
+        Ok(progress_reply(self.progress_of(&begun)))
     }
 
     pub(crate) async fn append(&self, connection: &mut Connection) -> Result<Reply, Interrupt> {
         let Append { key, offset, .. } = Append::decode(&connection.fixed_part(Append::LEN).await?)?;
-        let guard = self.busy.enter(&key)?;
-        let parts = self.existing_parts(&key).await?;
+        let guard = self.enter(&key).await?;
+        let broken = match self.append_alone(connection, &key, offset).await {
+            Ok(progress) => {
+                guard.leave().await;
+                return Ok(progress_reply(progress));
+            }
+            Err(broken) => broken,
+        };
+        // What came stays. The guard goes with it: nobody may write before that is done.
+        let keep = spawn_blocking(move || {
+            let kept = broken.sink.map(|mut writer| {
+                let outcome = writer.end().map(|()| writer.offset());
+                writer.close();
+                outcome
+            });
+            guard.leave_blocking();
+            kept
+        });
+        if let Ok(Some(Ok(offset))) = keep.await {
+            tracing::info!(peer = %connection.peer(), file = %key, offset, "a part broke off");
+        }
+        Err(broken.why)
+    }
+
+    async fn append_alone(
+        &self,
+        connection: &mut Connection,
+        key: &FileKey,
+        offset: u64,
+    ) -> Result<UploadProgress, BrokenOff<PartWriter>> {
         let len = connection.body_left();
+        let (parts, reservation) = self.admit_part(key, offset, len).await?;
+        let opened = parts.clone();
+        let writer = match spawn_blocking(move || opened.writer()).await.map_err(lost) {
+            Ok(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(Interrupt::from(locked(key)).into());
+            }
+            opened => {
+                opened.flatten().map_err(|error| Interrupt::from(write_failure(parts.path(), &error)))?
+            }
+        };
+        let expires_ms = self.expires_ms(SystemTime::now());
+        let writer = pump(connection, len, writer, &self.buffers).await?;
+        reservation.keep();
+        self.counters.bytes_in.add(len);
+        let offset = writer.offset();
+        let _ = spawn_blocking(move || writer.close()).await;
+        Ok(UploadProgress { offset, size: parts.new_upload().size, expires_ms })
+    }
+
+    /// Refuses a part that does not fit to what is there.
+    async fn admit_part(
+        &self,
+        key: &FileKey,
+        offset: u64,
+        len: u64,
+    ) -> Result<(Parts, Reservation), Interrupt> {
+        let parts = self.existing_parts(key).await?;
         let size = parts.new_upload().size;
         if offset != parts.offset() {
-            return Err(conflict(&key, &format!("goes on at {}, not at {offset}", parts.offset())));
+            return Err(conflict(key, &format!("goes on at {}, not at {offset}", parts.offset())));
         }
         if len > size - offset {
             let text = format!("{len} bytes at {offset} go beyond the size of {size}");
             return Err(Failure::bad_request(text).into());
         }
-        let path = parts.path().clone();
-        let Some(reservation) = Reservation::take(&path, len) else {
+        let path = parts.path();
+        let Some(reservation) = Reservation::take(path, len) else {
             let text = format!(
                 "no room for {len} bytes: {} has {} above reserved_space",
                 path.written(),
@@ -95,36 +130,25 @@ impl StorageService {
             );
             return Err(Failure::new(ErrorCode::NO_SPACE, text).into());
         };
-        let opened = parts.clone();
-        let writer = blocking(&path, move || opened.writer()).await?;
-        let expires_ms = self.expires_ms(SystemTime::now());
-        match pump(connection, len, writer, &self.buffers).await {
-            Ok(writer) => {
-                reservation.keep();
-                self.counters.bytes_in.add(len);
-                Ok(progress_reply(UploadProgress { offset: writer.offset(), size, expires_ms }))
-            }
-            Err(broken) => {
-                // What came stays. The guard goes with it: nobody may write before that is done.
-                let keep = spawn_blocking(move || {
-                    let kept = broken.sink.map(|mut writer| writer.end().map(|()| writer.offset()));
-                    drop(guard);
-                    kept
-                });
-                if let Ok(Some(Ok(offset))) = keep.await {
-                    tracing::info!(peer = %connection.peer(), file = %key, offset, size, "a part broke off");
-                }
-                Err(broken.why)
-            }
-        }
+        Ok((parts, reservation))
     }
 
     pub(crate) async fn progress(&self, key: &FileKey) -> Result<Reply, Interrupt> {
-        Ok(self.progress_of(&self.existing_parts(key).await?))
+        let parts = self.existing_parts(key).await?;
+        let labels = Some(parts.new_upload().labels.clone());
+        let mut body = BytesMut::with_capacity(256);
+        KnownUpload { progress: self.progress_of(&parts), labels }.encode(&mut body);
+        Ok(Reply::Body(body))
     }
 
     pub(crate) async fn abort(&self, key: &FileKey) -> Result<Reply, Interrupt> {
-        let _guard = self.busy.enter(key)?;
+        let guard = self.enter(key).await?;
+        let aborted = self.abort_alone(key).await;
+        guard.leave().await;
+        aborted
+    }
+
+    async fn abort_alone(&self, key: &FileKey) -> Result<Reply, Interrupt> {
         let (volume, discarded) = (self.volume.clone(), key.clone());
         let found = spawn_blocking(move || Parts::discard(&volume, &discarded)).await.map_err(lost)?;
         match found {
@@ -141,16 +165,39 @@ impl StorageService {
 
     pub(crate) async fn finish(&self, connection: &mut Connection) -> Result<Reply, Interrupt> {
         let request = Finish::decode(&connection.whole_body().await?)?;
-        let _guard = self.busy.enter(&request.key)?;
-        let attributes = match self.find_parts(&request.key).await? {
-            Some(parts) => self.complete(parts, &request).await?,
-            None => self.completed(&request).await?,
-        };
+        let guard = self.enter(&request.key).await?;
+        let finished = self.finish_alone(&request).await;
+        guard.leave().await;
+        let attributes = finished?;
         tracing::info!(peer = %connection.peer(), file = %request.key, size = attributes.size,
             blake3 = %attributes.blake3, "uploaded in parts");
         let mut body = BytesMut::with_capacity(256);
         attributes.encode(&mut body);
         Ok(Reply::Body(body))
+    }
+
+    async fn finish_alone(&self, request: &Finish) -> Result<Attributes, Interrupt> {
+        match self.find_parts(&request.key).await? {
+            Some(parts) => self.complete(parts, request).await,
+            None => Ok(self.completed(request).await?),
+        }
+    }
+
+    /// Keeps everybody else out of the upload, here and at the other storages of the volume.
+    async fn enter(&self, key: &FileKey) -> Result<Guard, Interrupt> {
+        self.check_answering()?;
+        self.busy.enter(&self.volume, key).await
+    }
+
+    /// Parts may be in any store path: one that does not answer would hold up whoever looks.
+    fn check_answering(&self) -> Result<(), Failure> {
+        match self.volume.paths().iter().find(|path| !path.is_answering()) {
+            None => Ok(()),
+            Some(path) => {
+                let text = format!("the file system of {} does not answer", path.written());
+                Err(Failure::new(ErrorCode::UNAVAILABLE, text))
+            }
+        }
     }
 
     /// Makes a file of an upload whose bytes are all there.
@@ -195,7 +242,17 @@ impl StorageService {
         if request.expected.is_known() && row.checksum() != request.expected {
             return Err(taken(&request.key));
         }
+        self.forget_remains(&request.key).await;
         Ok(row.attributes())
+    }
+
+    /// Removes what a crash in the middle of [`Self::forget`] left. Otherwise it would lie until it expires, and hold the
+    /// bytes even of a file that is deleted before.
+    async fn forget_remains(&self, key: &FileKey) {
+        let (volume, remains) = (self.volume.clone(), key.clone());
+        if let Ok(Err(error)) = spawn_blocking(move || Parts::discard(&volume, &remains)).await {
+            tracing::warn!(file = %key, %error, "cannot remove what is left of a finished upload");
+        }
     }
 
     async fn forget(&self, parts: Parts) {
@@ -209,18 +266,23 @@ impl StorageService {
         let (volume, wanted) = (self.volume.clone(), key.clone());
         let found = spawn_blocking(move || Parts::find(&volume, &wanted)).await.map_err(lost)?;
         found.map_err(|error| {
+            if is_unreachable(&error) {
+                let text = format!("the parts of {key} cannot be read: {}", explain(&error));
+                return Failure::new(ErrorCode::UNAVAILABLE, text).into();
+            }
             let text = format!("the parts of {key} cannot be read: {error}; ABORT them and begin again");
             Failure::new(ErrorCode::INTERNAL, text).into()
         })
     }
 
     async fn existing_parts(&self, key: &FileKey) -> Result<Parts, Interrupt> {
+        self.check_answering()?;
         self.find_parts(key).await?.ok_or_else(|| no_parts(key).into())
     }
 
-    fn progress_of(&self, parts: &Parts) -> Reply {
+    fn progress_of(&self, parts: &Parts) -> UploadProgress {
         let expires_ms = parts.touched_ms().saturating_add(self.part_expiry.as_millis() as i64);
-        progress_reply(UploadProgress { offset: parts.offset(), size: parts.new_upload().size, expires_ms })
+        UploadProgress { offset: parts.offset(), size: parts.new_upload().size, expires_ms }
     }
 
     fn expires_ms(&self, now: SystemTime) -> i64 {
@@ -230,7 +292,7 @@ impl StorageService {
 }
 
 fn progress_reply(progress: UploadProgress) -> Reply {
-    let mut body = BytesMut::with_capacity(24);
+    let mut body = BytesMut::with_capacity(UploadProgress::LEN);
     progress.encode(&mut body);
     Reply::Body(body)
 }
@@ -270,8 +332,11 @@ pub(crate) async fn expire(
             () = shutdown.cancelled() => return,
         }
         for path in volume.paths() {
-            let (path, busy) = (path.clone(), busy.clone());
-            let enter = move |key: &FileKey| busy.enter(key).ok();
+            if !path.is_answering() {
+                continue;
+            }
+            let (path, busy, volume) = (path.clone(), busy.clone(), volume.clone());
+            let enter = move |key: &FileKey| busy.enter_blocking(&volume, key).ok();
             let expired =
                 spawn_blocking(move || Parts::expire(&path, SystemTime::now(), unused_for, enter)).await;
             match expired {

@@ -9,7 +9,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::buffer::{Budget, Buffer};
 use crate::upload::lost;
-use crate::volume::{Incoming, StorePath};
+use crate::volume::{Incoming, StorePath, explain, is_unreachable};
 
 /// Where the bytes go. Every method blocks.
 pub(crate) trait Sink: Send + 'static {
@@ -41,6 +41,13 @@ impl Sink for Incoming {
 pub(crate) struct BrokenOff<S> {
     pub(crate) sink: Option<S>,
     pub(crate) why: Interrupt,
+}
+
+/// A refusal before the first byte.
+impl<S> From<Interrupt> for BrokenOff<S> {
+    fn from(why: Interrupt) -> Self {
+        BrokenOff { sink: None, why }
+    }
 }
 
 type Writing<S> = JoinHandle<(S, Buffer, io::Result<()>)>;
@@ -117,7 +124,10 @@ pub(crate) fn write_failure(path: &StorePath, error: &io::Error) -> Failure {
     path.note_error(error);
     let code = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorCode::NO_SPACE,
+        // Another storage of the group may reach it, or has removed what belonged to a storage that it took for dead.
+        _ if is_unreachable(error) => ErrorCode::UNAVAILABLE,
+        io::ErrorKind::NotFound if path.is_shared() => ErrorCode::UNAVAILABLE,
         _ => ErrorCode::INTERNAL,
     };
-    Failure::new(code, format!("cannot write to {}: {error}", path.written()))
+    Failure::new(code, format!("cannot write to {}: {}", path.written(), explain(error)))
 }

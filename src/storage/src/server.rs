@@ -2,13 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tnv_client::{IdClient, Options};
 use tnv_common::admin::Admin;
-use tnv_common::metrics::Metrics;
+use tnv_common::cache::CacheConfig;
+use tnv_common::database::DbError;
 use tnv_common::server::{Admission, BindError, bind, serve};
-use tnv_common::sqlite::DbError;
 use tnv_common::{clock, host};
 use tnv_proto::state::{Load, StorageReport};
 use tokio::net::TcpListener;
@@ -18,19 +17,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::buffer::Budget;
-use crate::catalog::{Catalog, MIGRATIONS, SqliteCatalog, StorageRow};
-use crate::config::Config;
-use crate::files::Files;
+use crate::catalog::{self, Catalog, SCHEMA, StorageRow};
+use crate::config::{Config, Replication};
+use crate::files::{CACHED_KIND, Files};
 use crate::heartbeat::{Presence, beat};
 use crate::load::Counters;
 use crate::numbers::Numbers;
-use crate::parts::{Busy, expire};
+use crate::busy::Busy;
+use crate::parts::expire;
 use crate::service::StorageService;
-use crate::settle::{SettleError, settle_uploads, sweep};
-use crate::volume::{Candidate, Volume, VolumeError};
-
-/// How often free space is measured.
-const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
+use crate::settle::{SettleError, settle_others, settle_uploads, sweep};
+use crate::space::measure;
+use crate::volume::{Candidate, VolumeError};
 
 /// Why a storage does not start.
 #[derive(Debug, thiserror::Error)]
@@ -82,23 +80,25 @@ impl Storage {
         let listener = bind(config.listen)?;
         let admin = Admin::bind(config.admin_listen)?;
         let address = listener.local_addr().unwrap_or(config.listen);
-        let opening = config.clone();
-        let (candidate, catalog) =
-            spawn_blocking(move || open(&opening)).await.map_err(|_| StartError::Interrupted)??;
+        let inspected = config.clone();
+        let candidate =
+            spawn_blocking(move || inspect(&inspected)).await.map_err(|_| StartError::Interrupted)??;
+        let catalog = catalog::open(config.database.open(&SCHEMA).await?, &candidate.owner().storage);
         // The catalog must know the storage before a mark says so: a crash in between would look like a wrong catalog.
-        introduce(&candidate, &catalog, &config, address).await?;
+        introduce(&candidate, &*catalog, &config, address).await?;
         let (reserved_space, used) = (config.reserved_space, catalog.last_path_index().await?);
         let volume = spawn_blocking(move || candidate.open(reserved_space, used))
             .await
             .map_err(|_| StartError::Interrupted)??;
-        let (volume, catalog): (Arc<Volume>, Arc<dyn Catalog>) = (Arc::new(volume), Arc::new(catalog));
+        let volume = Arc::new(volume);
         settle_uploads(&volume, &*catalog).await?;
         let ids = IdClient::new(config.ids.clone(), Options::default());
+        let cache = cache_of(&config).open_namespace(CACHED_KIND, &volume.owner().storage);
         let service = Arc::new(StorageService {
             group: config.group.clone(),
             max_file_size: config.max_file_size,
             numbers: Numbers::new(ids, config.id_lease, volume.paths().iter().map(|path| &**path)),
-            files: Arc::new(Files::new(catalog.clone(), config.cache.open())),
+            files: Arc::new(Files::new(catalog.clone(), cache)),
             buffers: Budget::new(config.buffer_memory),
             counters: Arc::new(Counters::default()),
             leftovers: Arc::new(Notify::new()),
@@ -134,6 +134,7 @@ impl Storage {
         for tracker in &config.trackers {
             tasks.spawn(beat(tracker.clone(), presence.clone(), shutdown.clone()));
         }
+        tasks.spawn(settle_others(service.volume.clone(), catalog.clone(), shutdown.clone()));
         tasks.spawn(sweep(service.volume.clone(), catalog, service.leftovers.clone(), shutdown.clone()));
         tasks.spawn(expire(
             service.volume.clone(),
@@ -152,13 +153,21 @@ impl Storage {
     }
 }
 
-/// Opens store paths and catalog. Blocks.
-fn open(config: &Config) -> Result<(Candidate, SqliteCatalog), StartError> {
+/// Looks at the store paths and their marks. Blocks.
+fn inspect(config: &Config) -> Result<Candidate, VolumeError> {
     let fresh_id = uuid::Uuid::new_v4().to_string();
-    let candidate = Candidate::inspect(&config.store_paths, &config.cluster, &config.group, &fresh_id)?;
-    let database = config.database.open(&MIGRATIONS)?;
-    let catalog = SqliteCatalog::new(database, &candidate.owner().storage);
-    Ok((candidate, catalog))
+    Candidate::inspect(&config.store_paths, &config.cluster, &config.group, config.replication, &fresh_id)
+}
+
+/// Rows of a shared volume may be cached only where every storage sees their removal.
+fn cache_of(config: &Config) -> CacheConfig {
+    match config.cache {
+        CacheConfig::Memory { .. } if config.replication == Replication::SharedVolume => {
+            tracing::info!("rows are not cached: storages that share a volume can cache them in Redis alone (cache.url)");
+            CacheConfig::Off
+        }
+        _ => config.cache.clone(),
+    }
 }
 
 /// Registers with the catalog. A storage whose paths were marked before must be known there: against the wrong
@@ -227,21 +236,5 @@ fn presence(
         started: clock::unix_seconds(),
         interval: config.heartbeat_interval,
         report: Box::new(report),
-    }
-}
-
-/// Keeps the figures of free space fresh.
-async fn measure(volume: Arc<Volume>, shutdown: CancellationToken) {
-    let mut ticks = tokio::time::interval(MEASURE_INTERVAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = shutdown.cancelled() => return,
-        }
-        let measuring = volume.clone();
-        let _ = spawn_blocking(move || measuring.refresh()).await;
-        let (total, free) = volume.space();
-        Metrics::global().measured(total, free);
     }
 }

@@ -14,7 +14,7 @@ use crate::buffer::Budget;
 use crate::files::Files;
 use crate::load::Counters;
 use crate::numbers::Numbers;
-use crate::parts::Busy;
+use crate::busy::Busy;
 use crate::volume::Volume;
 
 /// What the storage has, behind its commands. Each command's work is in the file of its name.

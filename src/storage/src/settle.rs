@@ -5,17 +5,21 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tnv_common::sqlite::DbError;
+use tnv_common::database::DbError;
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, Leftover};
 use crate::layout::Place;
-use crate::volume::{StorePath, Volume};
+use crate::volume::{Remains, StorePath, Volume};
 
 /// Leftovers that are dealt with at a time.
 const BATCH: u32 = 256;
+/// Between two looks for what another storage has left.
+const LOOK_INTERVAL: Duration = Duration::from_secs(15);
+/// Looks at what one process has left, at a time.
+const ROUNDS: usize = 4;
 /// How long a leftover that could not be removed waits.
 const RETRY: Duration = Duration::from_secs(60);
 
@@ -35,38 +39,65 @@ pub enum SettleError {
     },
 }
 
-/// Gives bytes that have a row their final name and removes those that have none. Before the first upload.
+/// Gives bytes that processes which are gone have left their final name if they have a row, and removes those that have
+/// none. In an exclusive store path before the first upload, in a shared one at any time.
 pub(crate) async fn settle_uploads(volume: &Volume, catalog: &dyn Catalog) -> Result<(), SettleError> {
-    for path in volume.paths() {
-        let failed = |error| SettleError::Disk { path: path.written().to_owned(), error };
+    for path in volume.paths().iter().filter(|path| path.is_answering()) {
         let listed = path.clone();
-        let list = move || -> io::Result<Vec<(String, Vec<Place>)>> {
-            let folders = listed.unsettled_folders()?;
-            folders
-                .into_iter()
-                .map(|folder| Ok((folder.clone(), listed.unsettled_places(&folder)?)))
-                .collect()
-        };
-        for (folder, places) in blocking(list).await.map_err(failed)? {
-            for place in places {
-                let kept = catalog.has_copy(path.index(), &place.path()).await?;
-                tracing::info!(
-                    path = path.written(),
-                    place = place.path(),
-                    kept,
-                    "settled an unfinished upload"
-                );
-                let path = path.clone();
-                let settle = move || if kept { path.publish(&place) } else { path.remove(&place) };
-                blocking(settle).await.map_err(failed)?;
+        let remains = blocking(move || listed.remains()).await.map_err(|error| failed(path, error))?;
+        for left in remains {
+            let left = Arc::new(left);
+            // More may come as long as a process lives whose lock was lost; it soon notices.
+            for _ in 0..ROUNDS {
+                if settle(&left, catalog).await? {
+                    break;
+                }
             }
-            let path = path.clone();
-            blocking(move || path.sync_folder(&folder)).await.map_err(failed)?;
         }
-        let path = path.clone();
-        blocking(move || path.forget_unsettled()).await.map_err(failed)?;
     }
     Ok(())
+}
+
+/// One round; `false`: there is more.
+async fn settle(remains: &Arc<Remains>, catalog: &dyn Catalog) -> Result<bool, SettleError> {
+    let path = remains.path();
+    let listed = remains.clone();
+    let places = blocking(move || listed.places()).await.map_err(|error| failed(path, error))?;
+    for place in places {
+        // The bytes of a row that is still on its way must not be removed: it fails from here on, or is there.
+        let kept = catalog.seal(path.index(), &place.path()).await?;
+        tracing::info!(path = path.written(), place = place.path(), kept, "settled an unfinished upload");
+        let left = remains.clone();
+        let settle = move || if kept { left.keep(&place) } else { left.discard(&place) };
+        blocking(settle).await.map_err(|error| failed(path, error))?;
+    }
+    let finished = remains.clone();
+    blocking(move || finished.finish()).await.map_err(|error| failed(path, error))
+}
+
+/// Settles again and again what other storages of the volume leave when they are killed, or when their host dies.
+pub(crate) async fn settle_others(
+    volume: Arc<Volume>,
+    catalog: Arc<dyn Catalog>,
+    shutdown: CancellationToken,
+) {
+    while volume.is_shared() {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            () = shutdown.cancelled() => return,
+        }
+        // Cut off anywhere it can be begun again.
+        tokio::select! {
+            settled = settle_uploads(&volume, &*catalog) => if let Err(error) = settled {
+                tracing::warn!(%error, "cannot settle what another storage left; trying again later");
+            },
+            () = shutdown.cancelled() => return,
+        }
+    }
+}
+
+fn failed(path: &StorePath, error: io::Error) -> SettleError {
+    SettleError::Disk { path: path.written().to_owned(), error }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
@@ -128,9 +159,13 @@ fn remove(volume: &Volume, leftovers: Vec<Leftover>) -> Vec<Leftover> {
             Err(error) => tracing::warn!(place = place.path(), %error, "cannot remove a deleted file"),
         }
     }
+    // In a folder that is not the store path any more everything seems to be gone already.
+    let is_durable = |path: &Arc<StorePath>, folder: &str| {
+        path.sync_folder(folder).and_then(|()| path.check_mark()).is_ok()
+    };
     let failed: BTreeSet<(u32, String)> = folders
         .into_iter()
-        .filter(|(index, folder)| volume.path(*index).is_none_or(|path| path.sync_folder(folder).is_err()))
+        .filter(|(index, folder)| !volume.path(*index).is_some_and(|path| is_durable(path, folder)))
         .collect();
     let durable = |(leftover, place): &(Leftover, Place)| {
         !failed.contains(&(leftover.path_index, place.folder().to_owned()))
@@ -139,5 +174,6 @@ fn remove(volume: &Volume, leftovers: Vec<Leftover>) -> Vec<Leftover> {
 }
 
 fn locate<'a>(volume: &'a Volume, leftover: &Leftover) -> Option<(&'a Arc<StorePath>, Place)> {
-    volume.path(leftover.path_index).zip(Place::parse(&leftover.path))
+    let path = volume.path(leftover.path_index).filter(|path| path.is_answering());
+    path.zip(Place::parse(&leftover.path))
 }

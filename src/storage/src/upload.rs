@@ -4,15 +4,18 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tnv_common::clock;
 use tnv_common::connection::{Connection, Interrupt, Reply};
+use tnv_common::database::DbError;
 use tnv_proto::{
     Attributes, Checksum, ErrorCode, Failure, FileKey, Labels, NewUpload, NewUploadFixed, Request, Store,
     Upload,
 };
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 use crate::catalog::{FileRow, Location, NewFile};
 use crate::files::Files;
@@ -20,6 +23,9 @@ use crate::layout::Place;
 use crate::pump::{BrokenOff, pump};
 use crate::service::StorageService;
 use crate::volume::{Incoming, Received, Reservation, StorePath};
+
+/// Between two attempts to find out what became of an upload.
+const SETTLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A blocking step lost with its thread: the runtime is going down.
 pub(crate) fn lost(error: tokio::task::JoinError) -> io::Error {
@@ -152,12 +158,12 @@ impl StorageService {
     }
 }
 
-/// Removes what came of an upload that failed; off the reactor, for a large file takes a moment.
+/// Removes what came of an upload that failed.
 fn discard(broken: BrokenOff<Incoming>) -> Interrupt {
     if let Interrupt::Broken(error) = &broken.why {
         tracing::info!(%error, "an upload broke off");
     }
-    drop(spawn_blocking(move || drop(broken.sink)));
+    drop(broken.sink);
     broken.why
 }
 
@@ -192,16 +198,18 @@ async fn commit(
             remove(path, place).await;
             return Err(taken(&key).into());
         }
-        Err(error) => match files.catalog().find(&key).await {
-            Ok(Some(row)) if is_at(&row, &path, &place) => {}
-            Ok(_) => {
+        Err(error) => match stands_after(&error, &files, &key, &path, &place).await {
+            Ok(true) => {}
+            Ok(false) => {
                 remove(path, place).await;
                 return Err(Failure::from(error).into());
             }
-            // Nobody knows; the next start will. A refusal would say that the file was not taken: no answer is the
-            // honest one, and the client asks what became of it.
+            // Nobody knows yet. A refusal would say that the file was not taken: no answer is the honest one, and the
+            // client asks what became of it.
             Err(_) => {
                 tracing::error!(file = %key, %error, "the outcome of an upload is not known");
+                // Not waited for by anybody: if the process ends before, the next start does it.
+                tokio::spawn(settle_later(files, path, place));
                 return Err(io::Error::other(error).into());
             }
         },
@@ -209,11 +217,44 @@ async fn commit(
     if let Some(reservation) = reservation {
         reservation.keep();
     }
-    let publish = spawn_blocking(move || (path.publish(&place), place));
-    if let Ok((Err(error), place)) = publish.await {
+    publish(path, place).await;
+    Ok(())
+}
+
+/// Finds out whether a row stands for these bytes as soon as the catalog answers, and keeps or removes them.
+async fn settle_later(files: Arc<Files>, path: Arc<StorePath>, place: Place) {
+    loop {
+        sleep(SETTLE_INTERVAL).await;
+        let Ok(kept) = files.catalog().seal(path.index(), &place.path()).await else { continue };
+        tracing::info!(path = path.written(), place = place.path(), kept, "settled an unfinished upload");
+        return if kept { publish(path, place).await } else { remove(path, place).await };
+    }
+}
+
+/// Gives bytes that a row stands for their final name.
+async fn publish(path: Arc<StorePath>, place: Place) {
+    let published = spawn_blocking(move || (path.publish(&place), place)).await;
+    if let Ok((Err(error), place)) = published {
         tracing::warn!(place = place.path(), %error, "a file keeps its temporary name until the next start");
     }
-    Ok(())
+}
+
+/// Whether an insert that failed with this error left a row all the same.
+async fn stands_after(
+    error: &DbError,
+    files: &Files,
+    key: &FileKey,
+    path: &StorePath,
+    place: &Place,
+) -> Result<bool, DbError> {
+    if error.is_in_doubt() {
+        // Its commit may still be on its way: it arrives before this, or never.
+        return files.catalog().seal(path.index(), &place.path()).await;
+    }
+    if let DbError::Away { .. } = error {
+        return Ok(false);
+    }
+    Ok(files.catalog().find(key).await?.is_some_and(|row| is_at(&row, path, place)))
 }
 
 /// Whether this row stands for the bytes at this place.

@@ -1,8 +1,14 @@
 //! The folders that files lie in: which of them takes the next file, and how bytes get a durable place there.
 
+mod fresh;
 mod incoming;
+mod journal;
 mod mark;
+mod names;
 mod parts;
+mod parts_lock;
+mod room;
+mod staging;
 mod store_path;
 
 use std::path::PathBuf;
@@ -13,10 +19,15 @@ use tnv_proto::{ErrorCode, Failure, GroupName};
 
 pub use incoming::{Incoming, Received};
 pub use mark::{Mark, Owner};
+pub(crate) use names::Remains;
 pub use parts::{PartWriter, Parts};
-pub use store_path::{Reservation, StorePath};
+pub(crate) use parts_lock::PartsLock;
+pub use room::Reservation;
+pub use store_path::StorePath;
+pub(crate) use store_path::{explain, is_unreachable};
 
 use self::store_path::Prepared;
+use crate::config::Replication;
 use crate::layout::Place;
 
 /// A store path, or the marks of several, that cannot be used.
@@ -54,7 +65,7 @@ pub struct Candidate {
 impl Candidate {
     /// Inspects the folders: makes those that are not there and reads their marks. Folders that cannot be used are
     /// left out with a warning. `fresh_id` becomes the storage's identity if no path has one yet. Blocks; meant for
-    /// start-up.
+    /// start-up. Folders that are shared and new stay locked until [`Candidate::open`].
     ///
     /// # Errors
     /// [`VolumeError`] for a foreign mark and when no path is left.
@@ -62,13 +73,17 @@ impl Candidate {
         folders: &[WrittenPath],
         cluster: &str,
         group: &GroupName,
+        replication: Replication,
         fresh_id: &str,
     ) -> Result<Candidate, VolumeError> {
         let mut paths = Vec::new();
         let mut unusable = Vec::new();
-        for folder in folders {
-            match StorePath::prepare(folder) {
-                Ok(path) => paths.push(path),
+        // In an order that all storages keep, for they lock them.
+        let mut folders: Vec<_> = folders.iter().enumerate().collect();
+        folders.sort_by_key(|(_, folder)| &folder.resolved);
+        for (n, folder) in folders {
+            match StorePath::prepare(folder, replication) {
+                Ok(path) => paths.push((n, path)),
                 Err(error) => {
                     tracing::warn!(%error, "left out");
                     unusable.push(error.to_string());
@@ -78,8 +93,10 @@ impl Candidate {
         if paths.is_empty() {
             return Err(VolumeError::NoneLeft(unusable.join("; ")));
         }
+        paths.sort_by_key(|(n, _)| *n);
+        let paths: Vec<_> = paths.into_iter().map(|(_, path)| path).collect();
         let marks = paths.iter().map(|path| (path.root(), path.mark()));
-        let marked = mark::agree(marks, cluster, group)?;
+        let marked = mark::agree(marks, cluster, group, replication)?;
         let is_new = marked.is_none();
         let owner = marked.unwrap_or_else(|| Owner {
             storage: fresh_id.to_owned(),
@@ -135,6 +152,11 @@ impl Volume {
         &self.paths
     }
 
+    /// Whether other storages have the same paths.
+    pub fn is_shared(&self) -> bool {
+        self.paths.iter().any(|path| path.is_shared())
+    }
+
     /// The store path with this index.
     pub fn path(&self, index: u32) -> Option<&Arc<StorePath>> {
         self.paths.iter().find(|path| path.index() == index)
@@ -178,11 +200,6 @@ impl Volume {
             |(total, free): (u64, u64), path: &Arc<StorePath>| (total + path.total(), free + path.free());
         self.paths.iter().fold((0, 0), add)
     }
-
-    /// Asks the system afresh how much room there is, and whether paths that failed can be written again. Blocks.
-    pub fn refresh(&self) {
-        self.paths.iter().for_each(|path| path.refresh());
-    }
 }
 
 #[cfg(test)]
@@ -195,7 +212,8 @@ mod tests {
 
     fn open(folders: &[&std::path::Path], group: &str) -> Result<Volume, VolumeError> {
         let folders: Vec<_> = folders.iter().map(|folder| written(folder)).collect();
-        Candidate::inspect(&folders, "tnv", &GroupName::new(group).unwrap(), "fresh")?.open(0, None)
+        let group = GroupName::new(group).unwrap();
+        Candidate::inspect(&folders, "tnv", &group, Replication::None, "fresh")?.open(0, None)
     }
 
     #[test]
@@ -221,7 +239,12 @@ mod tests {
         assert!(other_group.contains("belongs to group group001"), "{other_group}");
         let fresh = [written(&b)];
         let group = GroupName::new("group001").unwrap();
-        drop(Candidate::inspect(&fresh, "tnv", &group, "another").unwrap().open(0, None).unwrap());
+        drop(
+            Candidate::inspect(&fresh, "tnv", &group, Replication::None, "another")
+                .unwrap()
+                .open(0, None)
+                .unwrap(),
+        );
         let two = open(&[&a, &b], "group001").unwrap_err().to_string();
         assert!(two.contains("belongs to storage another"), "{two}");
     }
@@ -243,7 +266,10 @@ mod tests {
         let group = GroupName::new("group001").unwrap();
         for written in ["data/store", "../data/store"] {
             let path = [WrittenPath { written: written.to_owned(), resolved: folder.path().to_owned() }];
-            let volume = Candidate::inspect(&path, "tnv", &group, "fresh").unwrap().open(0, None).unwrap();
+            let volume = Candidate::inspect(&path, "tnv", &group, Replication::None, "fresh")
+                .unwrap()
+                .open(0, None)
+                .unwrap();
             assert_eq!((volume.paths()[0].id_key(), volume.paths()[0].written()), ("data/store", written));
         }
     }
@@ -285,7 +311,10 @@ mod tests {
         let group = GroupName::new("group001").unwrap();
         let open = |written: &str| {
             let written = [WrittenPath { written: written.to_owned(), resolved: folder.path().to_owned() }];
-            Candidate::inspect(&written, "tnv", &group, "fresh").unwrap().open(0, None).unwrap()
+            Candidate::inspect(&written, "tnv", &group, Replication::None, "fresh")
+                .unwrap()
+                .open(0, None)
+                .unwrap()
         };
         let place = "0A1/000/1FF/5F6E7AD2_0FF";
         for row in [format!("../data/{place}"), format!("../data//{place}")] {

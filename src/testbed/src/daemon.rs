@@ -3,10 +3,11 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::eventually;
+use crate::{DEADLINE, eventually};
 
 /// A server whose output goes to a file. Dropped, it is killed.
 #[derive(Debug)]
@@ -48,6 +49,11 @@ impl Daemon {
         });
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal; SIGSTOP makes a server that hangs.
     pub fn signal(&self, signal: Signal) {
         // A process that is gone already has what it was to get.
@@ -60,9 +66,32 @@ impl Daemon {
         let _ = self.child.wait();
     }
 
-    /// The last lines of what it said.
+    /// As an administrator would: SIGTERM, also to one that hangs, and gone when this returns.
+    ///
+    /// # Panics
+    /// With the end of its log, if it stays.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        if let Ok(Some(_)) = self.child.try_wait() {
+            return;
+        }
+        self.signal(Signal::TERM);
+        self.signal(Signal::CONT);
+        let start = Instant::now();
+        while let Ok(None) = self.child.try_wait() {
+            assert!(start.elapsed() < DEADLINE, "{} does not stop:\n{}", self.name, self.log_tail());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// All that it and those before it of the same name and folder said.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// The last lines of that.
     pub fn log_tail(&self) -> String {
-        let log = String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned();
+        let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }

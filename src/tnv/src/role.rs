@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tnv_common::args::ServerArgs;
 use tnv_common::config::Settings;
 use tnv_common::server::BindError;
@@ -55,6 +55,31 @@ impl Config {
             Role::Storage => Config::Storage(tnv_storage::Config::read(settings)),
             Role::Http => Config::Http(tnv_http::Config::read(settings)),
         }
+    }
+
+    /// Looks at database and cache without changing them: what was found there, or what a start would stumble over.
+    async fn look(&self) -> Vec<Result<String, String>> {
+        let (database, schema, cache) = match self {
+            Config::Tracker(config) => (&config.database, &tnv_tracker::SCHEMA, Some(&config.cache)),
+            Config::Id(config) => (&config.database, &tnv_id::SCHEMA, None),
+            Config::Storage(config) => (&config.database, &tnv_storage::SCHEMA, Some(&config.cache)),
+            Config::Http(config) => return vec![named("sessions", config.sessions.check().await)],
+        };
+        let mut found = vec![database.check(schema).await.map_err(|error| error.to_string())];
+        if let Some(cache) = cache {
+            found.push(named("cache", cache.check().await));
+        }
+        found
+    }
+
+    /// Brings the tables up to date: what was done.
+    async fn migrate(&self) -> anyhow::Result<String> {
+        Ok(match self {
+            Config::Tracker(config) => config.database.migrate(&tnv_tracker::SCHEMA).await?,
+            Config::Id(config) => config.database.migrate(&tnv_id::SCHEMA).await?,
+            Config::Storage(config) => config.database.migrate(&tnv_storage::SCHEMA).await?,
+            Config::Http(_) => bail!("--migrate: a gateway has no tables"),
+        })
     }
 
     /// Opens what the server needs and starts to listen.
@@ -122,9 +147,12 @@ pub(crate) fn run(role: Role, args: &ServerArgs) -> anyhow::Result<()> {
     settings.finish()?;
     let source = file.map_or("built-in defaults".to_owned(), |file| file.display().to_string());
     if args.check {
-        return say(&format!("ok: the {} configuration ({source}) has no mistakes", role.name()));
+        return check(&config, &format!("the {} configuration ({source})", role.name()));
     }
     let _log = telemetry::init(&log).context("cannot start logging")?;
+    if args.migrate {
+        return say(&runtime()?.block_on(config.migrate())?);
+    }
     runtime()?.block_on(async {
         let stop = stop_signal()?;
         tracing::info!(config = source, role = role.name(), "starting");
@@ -133,6 +161,21 @@ pub(crate) fn run(role: Role, args: &ServerArgs) -> anyhow::Result<()> {
         server.run(stop).await;
         Ok(())
     })
+}
+
+fn named(what: &str, found: Result<String, String>) -> Result<String, String> {
+    found.map(|found| format!("{what} {found}")).map_err(|mistake| format!("{what} {mistake}"))
+}
+
+/// Says what was found, then every mistake at once.
+fn check(config: &Config, what: &str) -> anyhow::Result<()> {
+    let (found, mistakes): (Vec<_>, Vec<_>) =
+        runtime()?.block_on(config.look()).into_iter().partition(Result::is_ok);
+    for line in found.into_iter().flatten() {
+        say(&line)?;
+    }
+    let mistakes: Vec<String> = mistakes.into_iter().filter_map(Result::err).collect();
+    if mistakes.is_empty() { say(&format!("ok: {what} has no mistakes")) } else { bail!(mistakes.join("\n")) }
 }
 
 /// The reactor, and the threads for blocking work.

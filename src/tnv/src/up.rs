@@ -42,6 +42,14 @@ pub(crate) struct UpArgs {
     /// Where the gateway listens
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     http: SocketAddr,
+    /// Keep groups, numbers and rows there instead of in the folder: mysql://USER:PASSWORD@HOST:PORT/; may be repeated
+    /// for servers that hold the same rows
+    #[arg(long, value_name = "URL")]
+    database: Vec<String>,
+    /// Cache there instead of in memory: redis://HOST:PORT, redis+sentinel://... or redis+cluster://...; may be
+    /// repeated for more sentinels or nodes
+    #[arg(long, value_name = "URL")]
+    cache: Vec<String>,
     /// Upload a sample clip and print the commands to watch it
     #[arg(long)]
     demo: bool,
@@ -83,9 +91,19 @@ impl Plan {
         let mut up = args.settings("up")?;
         let (mut tracker, mut id) = (args.settings("tracker")?, args.settings("id")?);
         let (mut storage, mut http) = (args.settings("storage")?, args.settings("http")?);
-        let database = format!("sqlite:{}", text(&args.data.join("tnv.db"))?);
+        let file = format!("sqlite:{}", text(&args.data.join("tnv.db"))?);
+        let servers: Vec<&str> = args.database.iter().map(String::as_str).collect();
         for settings in [&mut tracker, &mut id, &mut storage] {
-            settings.set("database.url", &database, "--data");
+            match servers[..] {
+                [] => settings.set("database.url", &file, "--data"),
+                [one] => settings.set("database.url", one, "--database"),
+                _ => settings.set_list("database.urls", &servers, "--database"),
+            }
+        }
+        if let Some(cache) = joined(&args.cache)? {
+            for settings in [&mut tracker, &mut storage] {
+                settings.set("cache.url", &cache, "--cache");
+            }
         }
         storage.set_list("store_paths", &[text(&args.data.join("store"))?], "--data");
         tracker.set("listen", &args.tracker.to_string(), "--tracker");
@@ -129,6 +147,25 @@ impl UpArgs {
             .collect();
         Ok(Settings::load(role, Sources { file: None, required: false, environment, overrides }))
     }
+}
+
+/// Several addresses of one kind as one, with all their hosts.
+fn joined(urls: &[String]) -> anyhow::Result<Option<String>> {
+    let Some((first, others)) = urls.split_first() else { return Ok(None) };
+    let mut joined = first.clone();
+    for other in others {
+        let (kind, hosts) = other.split_once("://").unwrap_or_default();
+        if !kind.contains('+') || !first.starts_with(&format!("{kind}://")) {
+            bail!("--cache: several are sentinels or nodes of one cluster: redis+sentinel:// or redis+cluster://");
+        }
+        // Behind the hosts of the first, in front of the name of a sentinel's service.
+        let hosts = hosts.rsplit('@').next().unwrap_or(hosts);
+        let hosts = hosts.split('/').next().unwrap_or(hosts);
+        let start = joined.find("://").map_or(0, |at| at + 3);
+        let at = joined[start..].find('/').map_or(joined.len(), |at| start + at);
+        joined.insert_str(at, &format!(",{hosts}"));
+    }
+    Ok(Some(joined))
 }
 
 fn text(path: &Path) -> anyhow::Result<&str> {

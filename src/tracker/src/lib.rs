@@ -8,5 +8,5 @@ mod service;
 
 pub use config::Config;
 pub use registry::{Identity, Now, Registry, Status};
-pub use routes::{Routes, SqliteRoutes, contract as routes_contract};
+pub use routes::{MySqlRoutes, Routes, SCHEMA, SqliteRoutes, contract as routes_contract};
 pub use server::{StartError, Tracker};

@@ -262,9 +262,14 @@ impl Registry {
         };
         self.groups
             .iter()
-            .map(|(name, storages)| GroupState {
-                name: name.to_string(),
-                storages: storages.iter().map(storage).collect(),
+            .map(|(name, storages)| {
+                let (total_bytes, free_bytes) = space(storages.values());
+                GroupState {
+                    name: name.to_string(),
+                    total_bytes,
+                    free_bytes,
+                    storages: storages.iter().map(storage).collect(),
+                }
             })
             .collect()
     }
@@ -293,6 +298,31 @@ impl Registry {
         }
         Ok(())
     }
+}
+
+/// Total and free bytes of a group. Storages with one id share their store paths: the one that was heard of last speaks
+/// for all.
+fn space<'a>(storages: impl Iterator<Item = &'a Storage>) -> (u64, u64) {
+    let mut volumes: BTreeMap<&str, &Storage> = BTreeMap::new();
+    let (mut total, mut free) = (0_u64, 0_u64);
+    let mut add = |storage: &Storage| {
+        if let Some(load) = &storage.load {
+            total = total.saturating_add(load.total_bytes);
+            free = free.saturating_add(load.free_bytes);
+        }
+    };
+    for storage in storages.filter(|storage| storage.load.is_some()) {
+        if storage.id.is_empty() {
+            add(storage);
+        } else {
+            let newest = volumes.entry(&storage.id).or_insert(storage);
+            if storage.heard > newest.heard {
+                *newest = storage;
+            }
+        }
+    }
+    volumes.into_values().for_each(add);
+    (total, free)
 }
 
 fn address(identity: &Identity, storage: &Storage) -> String {
@@ -428,6 +458,42 @@ mod tests {
         registry.expire(at(start, 10), Duration::from_secs(5));
         registry.join(&join("group001", 3), IP, at(start, 10)).unwrap();
         assert_eq!(statuses(&registry), ["ONLINE", "ONLINE"]);
+    }
+
+    #[test]
+    fn a_volume_is_counted_once_and_its_storages_are_kept_apart() {
+        let mut registry = Registry::new(1, 9);
+        registry.add_group(&group("g")).unwrap();
+        let start = Instant::now();
+        let report = |id: &str, total_bytes, free_bytes| StorageReport {
+            id: id.to_owned(),
+            load: Load { total_bytes, free_bytes, ..Load::default() },
+            ..StorageReport::default()
+        };
+        let space = |registry: &Registry| {
+            let group = registry.snapshot().remove(0);
+            (group.total_bytes, group.free_bytes)
+        };
+        assert_eq!(space(&registry), (0, 0));
+        for (port, report) in [
+            (1, report("volume", 100, 40)),
+            (2, report("volume", 100, 30)),
+            (3, report("own", 1000, 500)),
+            (4, report("", 7, 3)),
+            (5, report("", 7, 3)),
+        ] {
+            let now = at(start, u64::from(port));
+            let who = registry.join(&join("g", port), IP, now).unwrap();
+            registry.report(&group("g"), &who, report).unwrap();
+            registry.beat(&group("g"), &who.host, IP, Some(&who), now).unwrap();
+        }
+        registry.join(&join("g", 6), IP, at(start, 6)).unwrap();
+        assert_eq!(space(&registry), (1114, 536));
+        assert_eq!(registry.active(&group("g"), 0, 2), ["10.0.0.1:1", "10.0.0.1:2"]);
+        // The one that is heard of last says how it is.
+        let one = Identity { host: HostName::new("alpha").unwrap(), ip: IP, port: 1 };
+        registry.beat(&group("g"), &one.host, IP, Some(&one), at(start, 7)).unwrap();
+        assert_eq!(space(&registry), (1114, 546));
     }
 
     #[test]

@@ -1,13 +1,39 @@
 //! Groups and routes in the database: a user has one group for ever.
 
+mod mysql;
+mod sqlite;
+
+use std::sync::Arc;
+
 use async_trait::async_trait;
-use rusqlite::OptionalExtension;
-use tnv_common::sqlite::{DbError, Migrations, Sqlite};
+use tnv_common::database::{Database, DbError, Schema};
 use tnv_proto::{AppId, GroupName, UserId};
 
+pub use mysql::MySqlRoutes;
+pub use sqlite::SqliteRoutes;
+
 /// The tracker's tables.
-pub(crate) const MIGRATIONS: Migrations =
-    Migrations { component: "tracker", steps: &[include_str!("../../../sql/sqlite/tracker.sql")] };
+pub static SCHEMA: Schema = Schema {
+    component: "tracker",
+    sqlite: &[include_str!("../../../sql/sqlite/tracker.sql")],
+    mysql: &[include_str!("../../../sql/mysql/tracker.sql")],
+    mysql_database: "tnv_trackerdb",
+    older: &[
+        ("t_groups_info", &["id", "group_name"]),
+        ("t_router", &["id", "appid", "userid", "group_name"]),
+    ],
+};
+
+/// The routes in this database.
+///
+/// # Errors
+/// [`DbError`] if it does not answer.
+pub(crate) async fn open(database: Database) -> Result<Arc<dyn Routes>, DbError> {
+    Ok(match database {
+        Database::Sqlite(db) => Arc::new(SqliteRoutes(db)),
+        Database::MySql(db) => Arc::new(MySqlRoutes::open(db).await?),
+    })
+}
 
 /// Where groups and routes are kept.
 #[async_trait]
@@ -25,70 +51,8 @@ pub trait Routes: Send + Sync {
     async fn assign(&self, app: &AppId, user: &UserId, group: &GroupName) -> Result<GroupName, DbError>;
 }
 
-/// Routes in SQLite.
-#[derive(Debug, Clone)]
-pub struct SqliteRoutes(
-    /// The database.
-    pub Sqlite,
-);
-
-const FIND: &str = "SELECT group_name FROM t_router WHERE appid = ? AND userid = ?";
-
 fn valid(name: &str) -> Option<GroupName> {
     GroupName::new(name).inspect_err(|error| tracing::warn!(name, %error, "a group in the database")).ok()
-}
-
-#[async_trait]
-impl Routes for SqliteRoutes {
-    async fn groups(&self) -> Result<Vec<GroupName>, DbError> {
-        let names: Vec<String> = self
-            .0
-            .read(|connection| {
-                let mut query =
-                    connection.prepare_cached("SELECT group_name FROM t_groups_info ORDER BY group_name")?;
-                query.query_map([], |row| row.get(0))?.collect()
-            })
-            .await?;
-        Ok(names.iter().filter_map(|name| valid(name)).collect())
-    }
-
-    async fn add_group(&self, group: &GroupName) -> Result<(), DbError> {
-        let group = group.clone();
-        self.0
-            .write(move |tx| {
-                tx.prepare_cached("INSERT OR IGNORE INTO t_groups_info (group_name) VALUES (?)")?
-                    .execute([group.as_str()])
-            })
-            .await?;
-        Ok(())
-    }
-
-    async fn group_of(&self, app: &AppId, user: &UserId) -> Result<Option<GroupName>, DbError> {
-        let (app, user) = (app.clone(), user.clone());
-        let name: Option<String> = self
-            .0
-            .read(move |connection| {
-                let mut query = connection.prepare_cached(FIND)?;
-                query.query_row([app.as_str(), user.as_str()], |row| row.get(0)).optional()
-            })
-            .await?;
-        Ok(name.as_deref().and_then(valid))
-    }
-
-    async fn assign(&self, app: &AppId, user: &UserId, group: &GroupName) -> Result<GroupName, DbError> {
-        let (app, user, wanted) = (app.clone(), user.clone(), group.clone());
-        let name: String = self
-            .0
-            .write(move |tx| {
-                tx.prepare_cached(
-                    "INSERT OR IGNORE INTO t_router (appid, userid, group_name) VALUES (?, ?, ?)",
-                )?
-                .execute([app.as_str(), user.as_str(), wanted.as_str()])?;
-                tx.prepare_cached(FIND)?.query_row([app.as_str(), user.as_str()], |row| row.get(0))
-            })
-            .await?;
-        Ok(valid(&name).unwrap_or_else(|| group.clone()))
-    }
 }
 
 /// What every [`Routes`] must do; each implementation's tests call it with an empty one.
@@ -117,33 +81,4 @@ pub async fn contract(routes: &dyn Routes) {
     let odd = user("'; DROP TABLE t_router; -- 会议");
     assert_eq!(routes.assign(&app, &odd, &group("group002")).await.expect(ok), group("group002"));
     assert_eq!(routes.group_of(&app, &odd).await.expect(ok), Some(group("group002")));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn open(folder: &tempfile::TempDir) -> SqliteRoutes {
-        SqliteRoutes(Sqlite::open(&folder.path().join("tnv.db"), &MIGRATIONS).unwrap())
-    }
-
-    #[tokio::test]
-    async fn sqlite_keeps_the_contract() {
-        let folder = tempfile::tempdir().unwrap();
-        contract(&open(&folder)).await;
-    }
-
-    #[tokio::test]
-    async fn two_trackers_that_choose_at_once_choose_the_same() {
-        let folder = tempfile::tempdir().unwrap();
-        let trackers = [open(&folder), open(&folder)];
-        let app = AppId::new("tnvideo").unwrap();
-        for n in 0..20 {
-            let user = UserId::new(&format!("user{n}")).unwrap();
-            let (one, two) = (GroupName::new("group001").unwrap(), GroupName::new("group002").unwrap());
-            let (a, b) =
-                tokio::join!(trackers[0].assign(&app, &user, &one), trackers[1].assign(&app, &user, &two));
-            assert_eq!(a.unwrap(), b.unwrap());
-        }
-    }
 }

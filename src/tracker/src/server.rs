@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use tnv_common::admin::Admin;
 use tnv_common::server::{Admission, BindError, bind, serve};
-use tnv_common::sqlite::DbError;
+use tnv_common::database::DbError;
 use tnv_proto::Failure;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::routes::{MIGRATIONS, Routes, SqliteRoutes};
+use crate::routes::{self, SCHEMA};
 use crate::service::{TrackerService, log_change, now};
 
 /// Why a tracker does not start.
@@ -46,11 +46,7 @@ impl Tracker {
         let listener = bind(config.listen)?;
         let admin = Admin::bind(config.admin_listen)?;
         let address = listener.local_addr().unwrap_or(config.listen);
-        let database = config.database.clone();
-        let database = tokio::task::spawn_blocking(move || database.open(&MIGRATIONS))
-            .await
-            .unwrap_or(Err(DbError::Closed))?;
-        let routes = Arc::new(SqliteRoutes(database));
+        let routes = routes::open(config.database.open(&SCHEMA).await?).await?;
         let groups = routes.groups().await?;
         let service = TrackerService::new(&config, routes, config.cache.open());
         for group in &groups {

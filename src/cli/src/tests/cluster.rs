@@ -203,7 +203,7 @@ impl Connection {
         match command {
             Command::Groups => Ok(b"         COUNT OF GROUPS: 0\0".to_vec()),
             Command::State => {
-                let groups = vec![GroupState { name: "group001".into(), storages: vec![] }];
+                let groups = vec![GroupState { name: "group001".into(), ..GroupState::default() }];
                 Ok(serde_json::to_vec(&ClusterState { groups, ..ClusterState::default() }).unwrap())
             }
             Command::Saddrs | Command::Locate => {

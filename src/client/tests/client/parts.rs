@@ -352,7 +352,7 @@ async fn tracker_of(named: &[&str], others: &[(&str, bool)]) -> Fake {
         status: if *online { "ACTIVE" } else { "OFFLINE" }.to_owned(),
         ..StorageState::default()
     };
-    let group = |name: &str, storages| GroupState { name: name.to_owned(), storages };
+    let group = |name: &str, storages| GroupState { name: name.to_owned(), storages, ..GroupState::default() };
     let groups = vec![
         group("group000", vec![storage(&("127.0.0.1:1", true))]),
         group("group001", others.iter().map(storage).collect()),

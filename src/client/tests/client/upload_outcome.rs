@@ -45,7 +45,7 @@ async fn refusing(code: ErrorCode) -> Fake {
 #[tokio::test]
 async fn an_early_refusal_ends_the_upload() {
     let other = taking().await.0;
-    for code in [ErrorCode::CONFLICT, ErrorCode::TOO_LARGE, ErrorCode::INTERNAL, ErrorCode::BAD_REQUEST] {
+    for code in [ErrorCode::CONFLICT, ErrorCode::TOO_LARGE, ErrorCode::BAD_REQUEST] {
         let full = refusing(code).await;
         let tracker = Fake::tracker(&[&full.address, &other.address]).await;
         let error = client(&tracker).upload(&key(), memory(HUGE)).await.unwrap_err();
@@ -55,8 +55,8 @@ async fn an_early_refusal_ends_the_upload() {
 }
 
 #[tokio::test]
-async fn a_full_or_busy_storage_is_followed_by_the_next() {
-    for code in [ErrorCode::NO_SPACE, ErrorCode::UNAVAILABLE] {
+async fn a_full_a_busy_or_a_broken_storage_is_followed_by_the_next() {
+    for code in [ErrorCode::NO_SPACE, ErrorCode::UNAVAILABLE, ErrorCode::INTERNAL] {
         let full = refusing(code).await;
         let (good, mut uploads) = taking().await;
         let tracker = Fake::tracker(&[&full.address, &good.address]).await;
@@ -64,6 +64,28 @@ async fn a_full_or_busy_storage_is_followed_by_the_next() {
         assert_eq!(uploaded.storage, good.address);
         assert_eq!(uploads.recv().await, Some(HUGE));
     }
+}
+
+/// Its disk may fail when the last byte is synced: it says so, and nothing was stored.
+#[tokio::test]
+async fn a_disk_that_fails_at_the_end_is_followed_by_the_next() {
+    let failing = Fake::scripted(Server::Storage, |_, mut wire| async move {
+        let request = wire.request().await.unwrap();
+        wire.bulk(request.bulk).await;
+        wire.failure(ErrorCode::INTERNAL).await;
+        wire.closed().await;
+    })
+    .await;
+    let (good, mut uploads) = taking().await;
+    let tracker = Fake::tracker(&[&failing.address, &good.address]).await;
+    let uploaded = client(&tracker).upload(&key(), memory(HUGE)).await.unwrap();
+    assert_eq!(uploaded.storage, good.address);
+    assert_eq!(uploads.recv().await, Some(HUGE));
+
+    // What cannot be sent again is not.
+    let stream = Source::Stream { reader: Box::new(std::io::Cursor::new(sample(1000))), size: 1000 };
+    let error = client(&tracker).upload(&key(), stream).await.unwrap_err();
+    assert_eq!((error.code(), good.accepted()), (Some(ErrorCode::INTERNAL), 1));
 }
 
 #[tokio::test]

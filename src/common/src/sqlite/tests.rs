@@ -1,7 +1,14 @@
+use tnv_proto::{ErrorCode, Failure};
+
 use super::*;
 
-const NUMBERS: Migrations =
-    Migrations { component: "test", steps: &["CREATE TABLE numbers (n INTEGER PRIMARY KEY)"] };
+const NUMBERS: Schema = Schema {
+    component: "test",
+    sqlite: &["CREATE TABLE numbers (n INTEGER PRIMARY KEY)"],
+    mysql: &[],
+    mysql_database: "",
+    older: &[],
+};
 
 fn open(folder: &tempfile::TempDir) -> Sqlite {
     Sqlite::open(&folder.path().join("deep/er/test.db"), &NUMBERS).unwrap()
@@ -115,7 +122,7 @@ fn servers_that_start_together_make_the_tables_once() {
 fn tables_of_a_newer_version_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     drop(open(&folder));
-    let older = Migrations { component: "test", steps: &[] };
+    let older = Schema { sqlite: &[], ..NUMBERS };
     let error = Sqlite::open(&folder.path().join("deep/er/test.db"), &older).unwrap_err().to_string();
     assert!(error.contains("have version 1, this program knows 0"), "{error}");
 }

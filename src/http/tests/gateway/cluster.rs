@@ -48,6 +48,8 @@ pub(crate) struct Faults {
     pub(crate) replaced: bool,
     /// The storage knows the commands of the seed only.
     pub(crate) old: bool,
+    /// The storage does not tell the labels of uploads in parts.
+    pub(crate) unlabelled: bool,
     /// The storage refuses to take bytes.
     pub(crate) writes: Option<ErrorCode>,
     /// The storage refuses to make files of uploads.
@@ -252,7 +254,7 @@ async fn track(mut stream: TcpStream, state: Arc<Mutex<State>>, storage: String)
                 StorageAddresses { group, addresses: vec![storage.clone()] }.encode(&mut reply);
             }
             Ok(Command::State) => {
-                let group = GroupState { name: "group001".to_owned(), storages: Vec::new() };
+                let group = GroupState { name: "group001".to_owned(), ..GroupState::default() };
                 let state =
                     ClusterState { version: "9.9".to_owned(), groups: vec![group], ..Default::default() };
                 reply.extend_from_slice(&serde_json::to_vec(&state).unwrap());

@@ -7,6 +7,7 @@ mod writes;
 
 mod answers;
 mod connections;
+mod hosts;
 mod http2;
 mod lists;
 mod pages;

@@ -1,7 +1,9 @@
 //! What is remembered of a visitor.
 
 use serde_json::{Value, json};
-use tnv_http::SessionConfig;
+use tnv_common::cache::CacheConfig;
+use tnv_common::config::Settings;
+use tnv_testbed::{Redis, installed};
 
 use crate::cluster::{Running, with_clip};
 use crate::http::{Answer, get, send};
@@ -85,7 +87,61 @@ async fn bad_sessions_are_refused() {
 #[tokio::test]
 async fn sessions_can_be_switched_off() {
     let (cluster, _) = with_clip().await;
-    let gateway = cluster.gateway(|config| config.sessions = SessionConfig::Off).await;
+    let gateway = cluster.gateway(|config| config.sessions = CacheConfig::Off).await;
     assert_eq!(get(gateway.address, "/api/session", &[]).await.status, 404);
     assert_eq!(put(&gateway, &[], &json!({"allowed": true})).await.status, 404);
+}
+
+#[tokio::test]
+async fn gateways_that_share_a_redis_share_their_visitors() {
+    if !installed(Redis::PROGRAMS) {
+        return;
+    }
+    let mut redis = Redis::start();
+    let mut settings = Settings::built_in("http");
+    settings.set("sessions", &redis.url(), "--set sessions");
+    settings.set("session.prefix", "films:", "--set session.prefix");
+    let sessions = tnv_http::Config::read(&mut settings).sessions;
+    let (cluster, _) = with_clip().await;
+    let one = cluster.gateway(|config| config.sessions = sessions.clone()).await;
+    let other = cluster.gateway(|config| config.sessions = sessions).await;
+    let visitor = json!({"allowed": true, "language": "zh", "theme": "dark", "positions": {"clip": 12.5}});
+    let answer = remembered(&one, &visitor).await;
+    let cookie = cookie(&answer);
+    let key = format!("films:tnv:session:{}", cookie.strip_prefix("Cookie: tnv_session=").unwrap());
+    assert_eq!(serde_json::from_str::<Value>(&redis.command(&["GET", &key])).unwrap(), visitor);
+    let left: i64 = redis.command(&["TTL", &key]).parse().unwrap();
+    assert!(left > 29 * 24 * 3600, "{left}");
+    let seen = async || get(other.address, "/api/session", &[&cookie]).await.json();
+    while seen().await != visitor {
+        tokio::task::yield_now().await;
+    }
+
+    let planted = format!("Cookie: tnv_session={}", "a".repeat(32));
+    assert_ne!(self::cookie(&put(&one, &[&planted], &visitor).await), planted);
+    let answer = put(&other, &[&cookie], &json!({"allowed": false})).await;
+    assert_eq!((answer.status, redis.command(&["EXISTS", &key])), (200, "0".to_owned()));
+
+    // While Redis is away nobody is known, nobody is refused, and a cookie is left as it is.
+    redis.kill();
+    let mut answer = put(&one, &[&cookie], &visitor).await;
+    while answer.header("set-cookie").is_some() {
+        answer = put(&one, &[&cookie], &visitor).await;
+    }
+    assert_eq!((answer.status, answer.json()), (200, visitor.clone()));
+    assert_eq!(get(one.address, "/api/session", &[&cookie]).await.json(), nobody());
+    redis.restart();
+    remembered(&one, &visitor).await;
+}
+
+/// Asks until the visitor is remembered: a gateway looks for its Redis in the background.
+async fn remembered(gateway: &Running, visitor: &Value) -> Answer {
+    loop {
+        let answer = put(gateway, &[], visitor).await;
+        assert_eq!(answer.json(), *visitor);
+        if answer.header("set-cookie").is_some() {
+            return answer;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
 }

@@ -47,6 +47,7 @@ async fn an_upload_in_parts_becomes_a_file() {
         "tus-resumable: 1.0.0",
         EXPIRES,
         "upload-length: 1000000",
+        "upload-metadata: filename 6KeGLm1wNA==,filetype dmlkZW8vbXA0",
         "upload-offset: 0",
     ];
     let found: Vec<&str> = lines(&headed).into_iter().filter(|line| *line != "content-length: 0").collect();
@@ -74,6 +75,18 @@ async fn an_upload_in_parts_becomes_a_file() {
     assert_eq!(get(gateway.address, &format!("/files/{}", id(&path)), &[]).await.status, 200);
     assert_eq!(patch(&gateway, &path, 1_000_000, &[], b"").await.status, 204, "nothing more is fine");
     assert_eq!(patch(&gateway, &path, 1_000_000, &[], b"x").await.status, 409);
+}
+
+#[tokio::test]
+async fn an_upload_without_labels_that_are_known_tells_none() {
+    let (cluster, gateway) = with_gateway().await;
+    let bare = create(&gateway, 5, "").await;
+    assert_eq!(head(gateway.address, &bare, &[TUS]).await.header("upload-metadata"), None);
+    let path = create(&gateway, 5, "filename YQ==").await;
+    assert_eq!(head(gateway.address, &path, &[TUS]).await.header("upload-metadata"), Some("filename YQ=="));
+    cluster.fault(|faults| faults.unlabelled = true);
+    let headed = head(gateway.address, &path, &[TUS]).await;
+    assert_eq!((headed.status, headed.header("upload-metadata")), (200, None), "an older storage");
 }
 
 #[tokio::test]

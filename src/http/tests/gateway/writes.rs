@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use bytes::BytesMut;
 use tnv_proto::{
     Append, Attributes, Begin, Checksum, Command, ErrorCode, Failure, FileKey, FileList, Finish, Header,
-    Labels, List, ListOrder, NewUpload, NewUploadFixed, Request, Store, UploadProgress,
+    KnownUpload, Labels, List, ListOrder, NewUpload, NewUploadFixed, Request, Store, UploadProgress,
 };
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -121,7 +121,8 @@ pub(crate) fn answer(command: Command, body: &[u8], state: &mut State) -> Option
         },
         Command::Progress => match state.writes.pending.get(&FileKey::decode(body).unwrap()) {
             Some(pending) => {
-                pending.progress().encode(&mut reply);
+                let labels = (!state.faults.unlabelled).then(|| pending.labels.clone());
+                KnownUpload { progress: pending.progress(), labels }.encode(&mut reply);
                 Ok(())
             }
             None => Err(refuse(ErrorCode::NOT_FOUND)),

@@ -53,7 +53,12 @@ pub(crate) fn state() -> ClusterState {
         version: "0.1.0".to_owned(),
         host: "tracker-a".to_owned(),
         now: 1_780_000_012,
-        groups: vec![GroupState { name: "group001".to_owned(), storages: vec![storage] }],
+        groups: vec![GroupState {
+            name: "group001".to_owned(),
+            total_bytes: load().total_bytes,
+            free_bytes: load().free_bytes,
+            storages: vec![storage],
+        }],
     }
 }
 

@@ -239,3 +239,29 @@ fn progress_reply() {
         assert_eq!(UploadProgress::decode(&hex(body)).unwrap_err().to_string(), why);
     }
 }
+
+#[test]
+fn known_upload_reply() {
+    let progress = UploadProgress { offset: 2, size: 5, expires_ms: 1_780_000_000_000 };
+    let of_an_older_server = hex("0000000000000002 0000000000000005 0000019e70448800");
+    let known = KnownUpload { progress, labels: Some(Labels::new("a.md", "text/x").unwrap()) };
+    let body = join(&[of_an_older_server.clone(), hex("0006 746578742f78 0004 612e6d64")]);
+    assert_eq!(encoded(|out| known.encode(out)), body);
+    assert_eq!(KnownUpload::decode(&body).unwrap(), known);
+    assert_eq!(UploadProgress::decode(&body).unwrap(), progress, "older clients read on");
+    let from_a_later_version = join(&[body, hex("01")]);
+    assert_eq!(KnownUpload::decode(&from_a_later_version).unwrap(), known);
+    let bare = KnownUpload { progress, labels: None };
+    assert_eq!(KnownUpload::decode(&of_an_older_server).unwrap(), bare);
+    assert_eq!(encoded(|out| bare.encode(out)), of_an_older_server);
+
+    for (behind, why) in [
+        ("00", "the content type is cut short"),
+        ("0000 0001", "the name is cut short"),
+        ("0000 0001 0a", "the file name has a control character"),
+        ("0001 61 0000", "the content type does not read like type/subtype"),
+    ] {
+        let body = join(&[of_an_older_server.clone(), hex(behind)]);
+        assert_eq!(KnownUpload::decode(&body).unwrap_err().to_string(), why);
+    }
+}

@@ -170,6 +170,12 @@ proptest! {
         prop_assert_eq!(UploadProgress::decode(&encoded(|out| progress.encode(out))).unwrap(), progress);
     }
 
+    #[test]
+    fn known_uploads(progress in progress(), labels in proptest::option::of(labels())) {
+        let known = KnownUpload { progress, labels };
+        prop_assert_eq!(KnownUpload::decode(&encoded(|out| known.encode(out))).unwrap(), known);
+    }
+
     /// Whatever is accepted is within its limits and encodes to what decodes to the same again.
     #[test]
     fn no_bytes_make_a_decoder_panic(bytes in prop_oneof![body_like(), damaged()], labels in any_bytes()) {
@@ -184,6 +190,9 @@ proptest! {
         if let Ok(progress) = UploadProgress::decode(&bytes) {
             prop_assert!(progress.offset <= progress.size);
             prop_assert_eq!(encoded(|out| progress.encode(out)), &bytes[..24]);
+        }
+        if let Ok(known) = KnownUpload::decode(&bytes) {
+            prop_assert_eq!(KnownUpload::decode(&encoded(|out| known.encode(out))).unwrap(), known);
         }
         let fixed = bytes.get(..NewUploadFixed::LEN).map(NewUploadFixed::decode);
         if let Some(Ok(fixed)) = fixed {

@@ -105,6 +105,17 @@ pub async fn contract(one: &dyn Catalog, two: &dyn Catalog) {
     assert!(one.leftovers(None, 10).await.expect(ok).is_empty());
     assert!(one.has_copy(0, &again.path).await.expect(ok), "only what is being deleted can be forgotten");
 
+    // A sealed place takes no copy any more, and is no leftover; one that has a copy cannot be sealed.
+    let late = NewFile { path: "000/000/000/5F6E7AD2_002".to_owned(), ..file("tnv001", "late", "") };
+    assert!(one.seal(0, &again.path).await.expect(ok));
+    assert!(!one.seal(0, &late.path).await.expect(ok) && !one.seal(0, &late.path).await.expect(ok));
+    one.insert(late.clone()).await.expect_err("its place is sealed");
+    assert!(!one.is_taken(&late.key).await.expect(ok));
+    assert!(one.leftovers(None, 10).await.expect(ok).is_empty());
+    assert!(two.insert(late.clone()).await.expect(ok), "another storage's places are others");
+    assert!(two.delete(&late.key, None).await.expect(ok));
+    two.forget(vec![Leftover { path_index: 0, path: late.path }]).await.expect(ok);
+
     // Bytes without a copy are listed as well, and the list can be read piece by piece.
     let older = |path_index, path: &str| Leftover { path_index, path: path.to_owned() };
     assert!(one.delete(&key, Some(older(0, "000/000/000/5F6E7AD2_008"))).await.expect(ok));

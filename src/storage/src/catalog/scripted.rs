@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use tnv_common::sqlite::DbError;
+use tnv_common::database::DbError;
 use tnv_proto::{AppId, FileKey, UserId};
 
 use super::{Catalog, FileRow, Leftover, NewFile, Page, StorageRow};
@@ -42,6 +42,10 @@ impl Catalog for Scripted {
     }
 
     async fn has_copy(&self, _: u32, _: &str) -> Result<bool, DbError> {
+        Err(DbError::Closed)
+    }
+
+    async fn seal(&self, _: u32, _: &str) -> Result<bool, DbError> {
         Err(DbError::Closed)
     }
 

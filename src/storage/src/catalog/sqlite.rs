@@ -3,20 +3,12 @@
 use async_trait::async_trait;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use tnv_common::sqlite::{DbError, Migrations, Sqlite};
+use tnv_common::database::DbError;
+use tnv_common::sqlite::Sqlite;
 use tnv_proto::{AppId, FileKey, ListOrder, UserId};
 
 use super::{Catalog, FileRow, Leftover, Location, NewFile, Page, Position, StorageRow};
 use crate::layout::table_of;
-
-/// The storages' tables.
-pub(crate) const MIGRATIONS: Migrations = Migrations {
-    component: "storage",
-    steps: &[
-        include_str!("../../../../sql/sqlite/storage.sql"),
-        include_str!("../../../../sql/sqlite/storage-2.sql"),
-    ],
-};
 
 /// The catalog in SQLite, as the storage with this identity uses it.
 #[derive(Debug, Clone)]
@@ -68,7 +60,6 @@ fn find(connection: &Connection, key: &FileKey, storage: &str) -> rusqlite::Resu
         .optional()
 }
 
-/// The columns of the two orders are written as in the indexes of storage-2.sql, or those would not be used.
 fn list(
     connection: &Connection,
     app: &AppId,
@@ -76,38 +67,66 @@ fn list(
     page: &Page,
     storage: &str,
 ) -> rusqlite::Result<Vec<(String, FileRow)>> {
-    let table = table_of(user);
-    let order = match page.order {
-        ListOrder::Newest => {
-            "(IFNULL(f.created_ms, 0), f.id) < (?5, ?6) ORDER BY IFNULL(f.created_ms, 0) DESC, f.id DESC"
+    let (bound, key, id): (Value, Value, String) = match (page.order, &page.after) {
+        (ListOrder::Newest, Some(Position::Age { created_ms, id })) => {
+            (page.prefix.clone().into(), (*created_ms).into(), id.clone())
         }
-        ListOrder::Name => {
-            "(IFNULL(f.file_name, ''), f.id) > (?5, ?6) ORDER BY IFNULL(f.file_name, ''), f.id"
+        (ListOrder::Newest, _) => (page.prefix.clone().into(), i64::MAX.into(), String::new()),
+        (ListOrder::Name, Some(Position::Name { name, id })) if *name >= page.prefix => {
+            (behind(&page.prefix), name.clone().into(), id.clone())
         }
-    };
-    let (key, id): (Value, String) = match (&page.after, page.order) {
-        (Some(Position::Age { created_ms, id }), _) => ((*created_ms).into(), id.clone()),
-        (Some(Position::Name { name, id }), _) => (name.clone().into(), id.clone()),
-        (None, ListOrder::Newest) => (i64::MAX.into(), String::new()),
         // Ids are not empty: everything comes behind this.
-        (None, ListOrder::Name) => (String::new().into(), String::new()),
+        (ListOrder::Name, _) => (behind(&page.prefix), page.prefix.clone().into(), String::new()),
     };
     connection
-        .prepare_cached(&format!(
-            "SELECT f.id, {COLUMNS}
-             FROM t_file_0{table} f
-             LEFT JOIN t_copy c ON c.file_table = {table} AND c.file_id = f.id AND c.storage = ?1
-                               AND c.state = 'present'
-             WHERE f.appid = ?2 AND f.userid = ?3
-               AND substr(IFNULL(f.file_name, ''), 1, length(?4)) = ?4
-               AND {order} LIMIT ?7",
-            COLUMNS = columns(table)
-        ))?
-        .query_map(
-            params![storage, app.as_str(), user.as_str(), page.prefix, key, id, page.limit as i64],
-            |row| Ok((row.get("id")?, read_row(row)?)),
-        )?
+        .prepare_cached(&list_statement(table_of(user), page.order))?
+        .query_map(params![storage, app.as_str(), user.as_str(), bound, key, id, page.limit as i64], |row| {
+            Ok((row.get("id")?, read_row(row)?))
+        })?
         .collect()
+}
+
+/// The columns of the two orders are written as in the indexes of storage-2.sql, and held against one value alone where
+/// a page begins and ends: an index of expressions is not searched for pairs.
+fn list_statement(table: u8, order: ListOrder) -> String {
+    let place = match order {
+        ListOrder::Newest => {
+            "substr(IFNULL(f.file_name, ''), 1, length(?4)) = ?4
+               AND IFNULL(f.created_ms, 0) <= ?5 AND (IFNULL(f.created_ms, 0) < ?5 OR f.id < ?6)
+             ORDER BY IFNULL(f.created_ms, 0) DESC, f.id DESC"
+        }
+        ListOrder::Name => {
+            "IFNULL(f.file_name, '') < ?4
+               AND IFNULL(f.file_name, '') >= ?5 AND (IFNULL(f.file_name, '') > ?5 OR f.id > ?6)
+             ORDER BY IFNULL(f.file_name, ''), f.id"
+        }
+    };
+    format!(
+        "SELECT f.id, {COLUMNS}
+         FROM t_file_0{table} f
+         LEFT JOIN t_copy c ON c.file_table = {table} AND c.file_id = f.id AND c.storage = ?1
+                           AND c.state = 'present'
+         WHERE f.appid = ?2 AND f.userid = ?3
+           AND {place} LIMIT ?7",
+        COLUMNS = columns(table)
+    )
+}
+
+/// What is greater than every text with this prefix, and not than any other that is greater than it: the prefix with its
+/// last character replaced by the next one.
+fn behind(prefix: &str) -> Value {
+    let mut next = prefix.to_owned();
+    while let Some(last) = next.pop() {
+        // Between these two there are the surrogates, which are no characters.
+        let following =
+            if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(u32::from(last) + 1) };
+        if let Some(following) = following {
+            next.push(following);
+            return Value::Text(next);
+        }
+    }
+    // Greater than any text.
+    Value::Blob(Vec::new())
 }
 
 /// What [`read_row`] reads, of `t_file_0N f` and `t_copy c`.
@@ -183,9 +202,23 @@ fn delete(
     Ok(true)
 }
 
+/// A sealed place has a copy of no file, which stays: its primary key is in the way of every other.
+fn seal(tx: &Connection, storage: &str, path_index: u32, path: &str) -> rusqlite::Result<bool> {
+    tx.prepare_cached(
+        "INSERT OR IGNORE INTO t_copy (storage, path_index, path, file_table, file_id, state)
+         VALUES (?, ?, ?, 0, '', 'deleting')",
+    )?
+    .execute(params![storage, path_index, path])?;
+    tx.prepare_cached(
+        "SELECT state <> 'deleting' FROM t_copy WHERE storage = ? AND path_index = ? AND path = ?",
+    )?
+    .query_row(params![storage, path_index, path], |row| row.get(0))
+}
+
 /// The index is partial, and SQLite uses it only where its condition stands word for word.
-const LEFTOVERS: &str = "SELECT path_index, path FROM t_copy
+const LEFTOVERS: &str = "SELECT path_index, path FROM t_copy INDEXED BY t_copy_to_settle
                          WHERE storage = ? AND state = 'deleting' AND state <> 'present' AND (path_index, path) > (?, ?)
+                         AND file_table > 0
                          ORDER BY path_index, path LIMIT ?";
 
 #[async_trait]
@@ -227,6 +260,11 @@ impl Catalog for SqliteCatalog {
                     .query_row(params![storage, path_index, path], |row| row.get(0))
             })
             .await
+    }
+
+    async fn seal(&self, path_index: u32, path: &str) -> Result<bool, DbError> {
+        let (storage, path) = (self.storage.clone(), path.to_owned());
+        self.db.write(move |tx| seal(tx, &storage, path_index, &path)).await
     }
 
     async fn leftovers(&self, after: Option<&Leftover>, limit: u32) -> Result<Vec<Leftover>, DbError> {
@@ -313,12 +351,13 @@ impl Catalog for SqliteCatalog {
 
 #[cfg(test)]
 mod tests {
+    use super::super::SCHEMA;
     use super::*;
 
     #[tokio::test]
     async fn sqlite_keeps_the_contract() {
         let folder = tempfile::tempdir().unwrap();
-        let db = Sqlite::open(&folder.path().join("tnv.db"), &MIGRATIONS).unwrap();
+        let db = Sqlite::open(&folder.path().join("tnv.db"), &SCHEMA).unwrap();
         let open = |storage: &str| SqliteCatalog::new(db.clone(), storage);
         super::super::contract(&open("one"), &open("two")).await;
     }
@@ -326,7 +365,7 @@ mod tests {
     #[tokio::test]
     async fn leftovers_are_found_without_a_look_at_every_copy() {
         let folder = tempfile::tempdir().unwrap();
-        let db = Sqlite::open(&folder.path().join("tnv.db"), &MIGRATIONS).unwrap();
+        let db = Sqlite::open(&folder.path().join("tnv.db"), &SCHEMA).unwrap();
         let plan = db
             .read(|connection| {
                 connection.query_row(&format!("EXPLAIN QUERY PLAN {LEFTOVERS}"), ("s", 0, "", 1), |row| {
@@ -339,9 +378,48 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_page_is_found_without_a_look_at_those_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Sqlite::open(&folder.path().join("tnv.db"), &SCHEMA).unwrap();
+        for (order, search) in [
+            (ListOrder::Newest, "t_file_02_by_age (appid=? AND userid=? AND <expr><?)"),
+            (ListOrder::Name, "t_file_02_by_name (appid=? AND userid=? AND <expr>>? AND <expr><?)"),
+        ] {
+            let statement = format!("EXPLAIN QUERY PLAN {}", list_statement(2, order));
+            let plan: Vec<String> = db
+                .read(move |connection| {
+                    connection
+                        .prepare(&statement)?
+                        .query_map(["s", "a", "u", "p", "k", "i", "1"], |row| row.get("detail"))?
+                        .collect()
+                })
+                .await
+                .unwrap();
+            assert!(plan[0].contains(search), "{plan:?}");
+            assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{plan:?}");
+        }
+    }
+
+    #[test]
+    fn what_lies_behind_a_prefix() {
+        for (prefix, next) in [
+            ("a", "b"),
+            ("films/", "films0"),
+            ("z\u{7f}", "z\u{80}"),
+            ("\u{d7ff}", "\u{e000}"),
+            ("a\u{10ffff}", "b"),
+        ] {
+            assert_eq!(behind(prefix), Value::Text(next.to_owned()), "{prefix:?}");
+        }
+        for endless in ["", "\u{10ffff}"] {
+            assert_eq!(behind(endless), Value::Blob(Vec::new()), "{endless:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_row_of_the_older_system_is_found_where_it_says() {
         let folder = tempfile::tempdir().unwrap();
-        let db = Sqlite::open(&folder.path().join("tnv.db"), &MIGRATIONS).unwrap();
+        let db = Sqlite::open(&folder.path().join("tnv.db"), &SCHEMA).unwrap();
         db.write(|tx| {
             tx.execute(
                 "INSERT INTO t_file_02 (id, appid, userid, status, file_path, file_size)

@@ -2,12 +2,14 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tnv_proto::Checksum;
 
 use super::StorePath;
+use super::journal::{remove_if_there, sync_folder};
+use crate::aside::drop_aside;
 use crate::content_type::sniff;
 use crate::layout::Place;
 
@@ -38,8 +40,8 @@ pub struct Incoming {
     crc32: crc32fast::Hasher,
     content_type: &'static str,
     received: Option<Received>,
-    /// Whether the temporary name is ours to remove.
-    ours: bool,
+    /// The temporary name, once it is there and as long as it is ours to remove.
+    temp: Option<PathBuf>,
 }
 
 impl Incoming {
@@ -55,7 +57,7 @@ impl Incoming {
             crc32: crc32fast::Hasher::new(),
             content_type: sniff(&[]),
             received: None,
-            ours: false,
+            temp: None,
         }
     }
 
@@ -73,8 +75,8 @@ impl Incoming {
             Some(file) => file,
             None => {
                 self.content_type = sniff(bytes);
-                let file = create(&self.path, &self.place)?;
-                self.ours = true;
+                let (file, temp) = create(&self.path, &self.place)?;
+                self.temp = Some(temp);
                 preallocate(&file, self.size)?;
                 self.file.insert(file)
             }
@@ -100,7 +102,9 @@ impl Incoming {
         if let Some(file) = self.file.take() {
             file.sync_all()?;
         }
-        self.path.sync_folder(self.place.folder())?;
+        if let Some(folder) = self.temp.as_deref().and_then(Path::parent) {
+            sync_folder(folder)?;
+        }
         self.received = Some(Received {
             crc32: self.crc32.clone().finalize(),
             blake3: Checksum(*self.blake3.finalize().as_bytes()),
@@ -116,23 +120,19 @@ impl Incoming {
 
     /// Leaves the bytes where they are: a row may stand for them now. The next start settles what becomes of them.
     pub fn hand_over(mut self) -> (Arc<StorePath>, Place) {
-        self.ours = false;
+        self.temp = None;
         (self.path.clone(), self.place.clone())
-    }
-
-    fn temp_path(&self) -> PathBuf {
-        self.path.root().join(self.place.temp_path())
     }
 }
 
 /// Makes the file under its temporary name. A place that is taken already is left alone, whoever has it.
-fn create(path: &StorePath, place: &Place) -> io::Result<File> {
-    path.prepare_folder(place)?;
+fn create(path: &StorePath, place: &Place) -> io::Result<(File, PathBuf)> {
+    let temp = path.stage(place)?;
     if path.root().join(place.path()).try_exists()? {
         let text = format!("{} exists already: its number was given twice", place.path());
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
     }
-    OpenOptions::new().write(true).create_new(true).open(path.root().join(place.temp_path()))
+    Ok((OpenOptions::new().write(true).create_new(true).open(&temp)?, temp))
 }
 
 fn preallocate(file: &File, size: u64) -> io::Result<()> {
@@ -150,14 +150,22 @@ fn preallocate(file: &File, size: u64) -> io::Result<()> {
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        if !self.ours {
-            return;
+        if let Some(temp) = self.temp.take() {
+            drop_aside(Unfinished { _file: self.file.take(), temp });
         }
-        match std::fs::remove_file(self.temp_path()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(path = %self.temp_path().display(), %error, "cannot remove an unfinished upload");
-            }
-            _ => {}
+    }
+}
+
+/// An upload that broke off.
+struct Unfinished {
+    _file: Option<File>,
+    temp: PathBuf,
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Err(error) = remove_if_there(&self.temp) {
+            tracing::warn!(path = %self.temp.display(), %error, "cannot remove an unfinished upload");
         }
     }
 }

@@ -13,13 +13,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use tnv_proto::{Checksum, FileKey, Labels, NewUpload};
 
-use super::{Received, StorePath, Volume};
+use super::journal::{make_folder, remove_if_there, sync_folder};
+use super::{Received, StorePath, Volume, fresh, parts_lock, staging};
+use crate::aside::drop_aside;
 use crate::content_type::{SNIFF_LEN, sniff};
 use crate::layout::Place;
 use crate::pump::Sink;
 
 /// The folder's name within a store path.
-const FOLDER: &str = ".tnv-parts";
+pub(super) const FOLDER: &str = ".tnv-parts";
 /// After so many bytes a long part is made durable in between.
 const SYNC_EVERY: u64 = 16 * 1024 * 1024;
 /// Read at a time when the whole is checked.
@@ -47,7 +49,7 @@ pub struct Parts {
 }
 
 /// The files' common name: ids are no file names.
-fn stem(key: &FileKey) -> String {
+pub(super) fn stem(key: &FileKey) -> String {
     let mut hasher = blake3::Hasher::new();
     for text in [key.app.as_str(), key.user.as_str(), key.file.as_str()] {
         hasher.update(text.as_bytes()).update(&[0]);
@@ -65,8 +67,7 @@ impl Parts {
     pub fn begin(path: &Arc<StorePath>, new: NewUpload) -> io::Result<Parts> {
         let folder = path.root().join(FOLDER);
         if !folder.try_exists()? {
-            std::fs::create_dir_all(&folder)?;
-            File::open(path.root())?.sync_all()?;
+            make_folder(&folder, path.root())?;
         }
         let stem = stem(&new.key);
         let parts = Parts { path: path.clone(), stem, new, offset: 0, touched: SystemTime::now() };
@@ -103,10 +104,26 @@ impl Parts {
                 return Ok(Some(parts));
             }
         }
+        for path in volume.paths() {
+            path.check_mark()?;
+        }
         Ok(None)
     }
 
     fn read(path: &Arc<StorePath>, stem: &str) -> io::Result<Option<Parts>> {
+        match Parts::read_files(path, stem) {
+            // Another storage may be removing it: the manifest goes first.
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && !path.root().join(FOLDER).join(format!("{stem}.json")).try_exists()? =>
+            {
+                Ok(None)
+            }
+            parts => parts,
+        }
+    }
+
+    fn read_files(path: &Arc<StorePath>, stem: &str) -> io::Result<Option<Parts>> {
         let folder = path.root().join(FOLDER);
         let manifest = match std::fs::read(folder.join(format!("{stem}.json"))) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -120,10 +137,14 @@ impl Parts {
         };
         let mut offset = [0; 8];
         let file = File::open(folder.join(format!("{stem}.offset")))?;
+        if path.is_shared() {
+            // Another storage may have written it since it was last read here.
+            fresh::forget_contents(&file)?;
+        }
         (&file).read_exact(&mut offset)?;
         let touched = file.metadata()?.modified()?;
         let offset = u64::from_be_bytes(offset);
-        let there = std::fs::metadata(folder.join(format!("{stem}.data")))?.len();
+        let there = path.len_of(&File::open(folder.join(format!("{stem}.data")))?)?;
         if offset > there || offset > new.size {
             let text = format!("{offset} bytes of {} should be durable, {there} are there", new.key);
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
@@ -155,13 +176,19 @@ impl Parts {
     /// Opens it for the next part. What an earlier part left behind the durable bytes is cut off.
     ///
     /// # Errors
-    /// I/O errors.
+    /// I/O errors; [`io::ErrorKind::WouldBlock`] if another storage still has it open for writing.
     pub fn writer(&self) -> io::Result<PartWriter> {
         let mut data = OpenOptions::new().write(true).open(self.data_path())?;
+        // The bytes are locked as well as the upload. A file system that is strict in this lets nobody write through a
+        // lock that its servers have forgotten.
+        if self.path.is_shared() && !staging::lock(&data)? {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         data.set_len(self.offset)?;
         data.seek(SeekFrom::Start(self.offset))?;
         let offset_file = OpenOptions::new().write(true).open(self.offset_path())?;
-        Ok(PartWriter { path: self.path.clone(), data, offset_file, offset: self.offset, unsynced: 0 })
+        let files = Some(Files { data, offset: offset_file });
+        Ok(PartWriter { path: self.path.clone(), files, offset: self.offset, unsynced: 0 })
     }
 
     /// Reads the whole and takes its checksums.
@@ -170,6 +197,9 @@ impl Parts {
     /// I/O errors.
     pub fn check(&self) -> io::Result<Received> {
         let mut file = File::open(self.data_path())?;
+        if self.path.is_shared() {
+            fresh::forget_contents(&file)?;
+        }
         let (mut blake3, mut crc32) = (blake3::Hasher::new(), crc32fast::Hasher::new());
         let mut buffer = vec![0; CHECK_BUFFER];
         let mut content_type = sniff(&[]);
@@ -201,9 +231,9 @@ impl Parts {
     /// # Errors
     /// I/O errors.
     pub fn link_to(&self, place: &Place) -> io::Result<()> {
-        self.path.prepare_folder(place)?;
-        std::fs::hard_link(self.data_path(), self.path.root().join(place.temp_path()))?;
-        self.path.sync_folder(place.folder())
+        let temp = self.path.stage(place)?;
+        std::fs::hard_link(self.data_path(), &temp)?;
+        sync_folder(temp.parent().unwrap_or(self.path.root()))
     }
 
     /// Forgets the upload.
@@ -212,10 +242,7 @@ impl Parts {
     /// I/O errors; files that are gone already are fine.
     pub fn remove(&self) -> io::Result<()> {
         for path in [self.manifest_path(), self.data_path(), self.offset_path()] {
-            match std::fs::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+            remove_if_there(&path)?;
         }
         Ok(())
     }
@@ -253,12 +280,19 @@ impl Parts {
         let mut expired = 0;
         for entry in entries {
             let entry = entry?;
-            let age = now.duration_since(entry.metadata()?.modified()?).unwrap_or_default();
-            let name = entry.file_name();
-            let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(".offset")) else { continue };
-            if age <= unused_for {
+            let touched = match entry.metadata() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                metadata => metadata?.modified()?,
+            };
+            if now.duration_since(touched).unwrap_or_default() <= unused_for {
                 continue;
             }
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            if name.ends_with(parts_lock::SUFFIX) {
+                parts_lock::remove_stale(entry.path())?;
+            }
+            let Some(stem) = name.strip_suffix(".offset") else { continue };
             // One that cannot be read is of no use either.
             match Parts::read(path, stem) {
                 Ok(Some(parts)) => match enter(&parts.new.key) {
@@ -291,10 +325,7 @@ impl Parts {
 
 fn remove_files(folder: &Path, stem: &str) -> io::Result<()> {
     for kind in ["json", "new", "data", "offset"] {
-        match std::fs::remove_file(folder.join(format!("{stem}.{kind}"))) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove_if_there(&folder.join(format!("{stem}.{kind}")))?;
     }
     Ok(())
 }
@@ -303,10 +334,22 @@ fn remove_files(folder: &Path, stem: &str) -> io::Result<()> {
 #[derive(Debug)]
 pub struct PartWriter {
     path: Arc<StorePath>,
-    data: File,
-    offset_file: File,
+    /// Until it is dropped.
+    files: Option<Files>,
     offset: u64,
     unsynced: u64,
+}
+
+#[derive(Debug)]
+struct Files {
+    data: File,
+    offset: File,
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        staging::unlock(&self.data);
+    }
 }
 
 impl PartWriter {
@@ -315,11 +358,17 @@ impl PartWriter {
         self.offset
     }
 
+    /// Closes its files and lets others write. Blocks.
+    pub(crate) fn close(mut self) {
+        self.files = None;
+    }
+
     fn sync(&mut self) -> io::Result<()> {
-        self.data.sync_data()?;
+        let files = self.files.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        files.data.sync_data()?;
         let offset = self.offset + self.unsynced;
-        self.offset_file.write_all_at(&offset.to_be_bytes(), 0)?;
-        self.offset_file.sync_data()?;
+        files.offset.write_all_at(&offset.to_be_bytes(), 0)?;
+        files.offset.sync_data()?;
         self.offset = offset;
         self.unsynced = 0;
         Ok(())
@@ -328,7 +377,8 @@ impl PartWriter {
 
 impl Sink for PartWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.data.write_all(bytes)?;
+        let files = self.files.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        files.data.write_all(bytes)?;
         self.unsynced += bytes.len() as u64;
         if self.unsynced >= SYNC_EVERY { self.sync() } else { Ok(()) }
     }
@@ -339,5 +389,13 @@ impl Sink for PartWriter {
 
     fn path(&self) -> &Arc<StorePath> {
         &self.path
+    }
+}
+
+impl Drop for PartWriter {
+    fn drop(&mut self) {
+        if let Some(files) = self.files.take() {
+            drop_aside(files);
+        }
     }
 }

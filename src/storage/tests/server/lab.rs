@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -31,7 +33,7 @@ impl Lab {
         let mut config = Config::read(&mut Settings::built_in("storage"));
         config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         config.store_paths = vec![written(folder.path(), "store")];
-        config.database = DatabaseConfig::Sqlite(folder.path().join("tnv.db"));
+        config.database = DatabaseConfig::sqlite(folder.path().join("tnv.db"));
         config.trackers = Vec::new();
         config.ids = vec![play_id_server().await.to_string()];
         config.reserved_space = 0;
@@ -82,7 +84,11 @@ impl Lab {
     }
 
     pub(crate) async fn try_start(&self) -> Result<Running, StartError> {
-        let storage = Storage::bind(self.config.clone()).await?;
+        self.try_start_with(self.config.clone()).await
+    }
+
+    pub(crate) async fn try_start_with(&self, config: Config) -> Result<Running, StartError> {
+        let storage = Storage::bind(config).await?;
         let (address, stop) = (storage.local_addr(), CancellationToken::new());
         let task = tokio::spawn(storage.run(stop.clone()));
         Ok(Running { address, stop, task })
@@ -132,18 +138,21 @@ async fn play_id_server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
-        let mut first = 0;
+        let next = Arc::new(AtomicI64::new(0));
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            let mut wire = Wire(stream);
-            while let Some((_, body)) = wire.frame().await {
-                let count = IdLease::decode(&body).unwrap().count;
-                let mut reply = BytesMut::new();
-                IdRange { first, count }.encode(&mut reply);
-                first += i64::from(count);
-                wire.send(&Header::success(Server::Id, reply.len() as u64).encode()).await;
-                wire.send(&reply).await;
-            }
+            let next = next.clone();
+            tokio::spawn(async move {
+                let mut wire = Wire(stream);
+                while let Some((_, body)) = wire.frame().await {
+                    let count = IdLease::decode(&body).unwrap().count;
+                    let first = next.fetch_add(i64::from(count), Ordering::Relaxed);
+                    let mut reply = BytesMut::new();
+                    IdRange { first, count }.encode(&mut reply);
+                    wire.send(&Header::success(Server::Id, reply.len() as u64).encode()).await;
+                    wire.send(&reply).await;
+                }
+            });
         }
     });
     address
@@ -166,10 +175,22 @@ impl Running {
     }
 
     pub(crate) async fn upload(&self, file: &str, bytes: &[u8]) -> Result<(), Failure> {
-        let mut wire = self.connect().await;
-        wire.begin_upload(file, bytes.len() as u64).await;
-        wire.send(bytes).await;
-        wire.reply().await.map(|body| assert!(body.is_empty()))
+        self.uploader(file.to_owned(), bytes.to_owned()).await
+    }
+
+    /// An upload that can run beside others.
+    pub(crate) fn uploader(
+        &self,
+        file: String,
+        bytes: Vec<u8>,
+    ) -> impl Future<Output = Result<(), Failure>> + use<> {
+        let address = self.address;
+        async move {
+            let mut wire = Wire(TcpStream::connect(address).await.unwrap());
+            wire.begin_upload(&file, bytes.len() as u64).await;
+            wire.send(&bytes).await;
+            wire.reply().await.map(|body| assert!(body.is_empty()))
+        }
     }
 
     pub(crate) async fn download(&self, file: &str) -> Result<Vec<u8>, Failure> {

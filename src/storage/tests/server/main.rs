@@ -6,5 +6,6 @@ mod deletes;
 mod downloads;
 mod labels;
 mod parts;
+mod shared_volume;
 mod starts;
 mod uploads;

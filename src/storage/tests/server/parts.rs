@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tnv_proto::{
-    Append, Attributes, Begin, Checksum, Command, ErrorCode, Failure, FileKey, Finish, Labels, NewUpload,
-    Request, UploadProgress,
+    Append, Attributes, Begin, Checksum, Command, ErrorCode, Failure, FileKey, Finish, KnownUpload, Labels,
+    NewUpload, Request, UploadProgress,
 };
 
 use crate::lab::{Lab, Running, Wire, key, pattern, until};
@@ -40,6 +40,11 @@ async fn append(storage: &Running, file: &str, offset: u64, part: &[u8]) -> Resu
 async fn offset(storage: &Running, file: &str) -> Result<u64, Failure> {
     let body = ask(storage, &key(file).to_frame(Command::Progress)).await?;
     Ok(UploadProgress::decode(&body).unwrap().offset)
+}
+
+async fn known(storage: &Running, file: &str) -> KnownUpload {
+    let body = ask(storage, &key(file).to_frame(Command::Progress)).await.unwrap();
+    KnownUpload::decode(&body).unwrap()
 }
 
 async fn finish(storage: &Running, key: FileKey, expected: Checksum) -> Result<Attributes, Failure> {
@@ -77,6 +82,43 @@ async fn parts_become_a_file_whose_name_and_type_were_given_first() {
     assert_eq!(finish(&storage, key("f"), blake3_of(&bytes)).await.unwrap(), stored);
     assert_eq!(code(finish(&storage, key("f"), Checksum([1; 32])).await), ErrorCode::CONFLICT);
     assert_eq!(code(begin(&storage, "f", SIZE).await), ErrorCode::CONFLICT);
+}
+
+#[tokio::test]
+async fn progress_tells_the_labels_of_the_first_begin() {
+    let lab = Lab::new().await;
+    let storage = lab.start().await;
+    begin(&storage, "f", 10).await.unwrap();
+    let other = NewUpload { key: key("f"), size: 10, labels: Labels::default() };
+    ask(&storage, &Begin(other).to_frame()).await.unwrap();
+    append(&storage, "f", 0, b"0123").await.unwrap();
+    let told = known(&storage, "f").await;
+    assert_eq!((told.progress.offset, told.progress.size), (4, 10));
+    assert_eq!(told.labels, Some(Labels::new("film.mp4", "video/mp4").unwrap()));
+}
+
+#[tokio::test]
+async fn a_repeated_finish_removes_what_a_crash_left() {
+    let lab = Lab::new().await;
+    let storage = lab.start().await;
+    begin(&storage, "f", 3).await.unwrap();
+    append(&storage, "f", 0, b"abc").await.unwrap();
+    let folder = lab.store().join(".tnv-parts");
+    let kept: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_none_or(|kind| kind != "json"))
+        .map(|path| (std::fs::read(&path).unwrap(), path))
+        .collect();
+    let stored = finish(&storage, key("f"), Checksum::UNKNOWN).await.unwrap();
+    // The crash came when one of the three files was gone.
+    for (bytes, path) in &kept {
+        std::fs::write(path, bytes).unwrap();
+    }
+    assert_eq!((kept.len(), parts_left(&lab)), (2, 2));
+    assert_eq!(finish(&storage, key("f"), Checksum::UNKNOWN).await.unwrap(), stored);
+    assert_eq!(parts_left(&lab), 0);
+    assert_eq!(storage.download("f").await.unwrap(), b"abc");
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ async fn another_catalog_is_refused_and_nothing_is_touched() {
     std::fs::rename(&file, &temp).unwrap();
 
     let right = lab.config.database.clone();
-    lab.config.database = DatabaseConfig::Sqlite(lab.folder.path().join("other.db"));
+    lab.config.database = DatabaseConfig::sqlite(lab.folder.path().join("other.db"));
     let refused = loop {
         match lab.try_start().await {
             Err(error) if error.to_string().contains("in use") => tokio::task::yield_now().await,

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::harness::film::{Index, film};
 use crate::harness::installed;
-use crate::harness::lab::{Lab, own_address};
+use crate::harness::lab::{Lab, Role, own_address};
 use crate::harness::pattern::Pattern;
 use crate::harness::process::Process;
 use crate::harness::tools::node;
@@ -121,6 +121,15 @@ fn the_page_looks_well_and_is_accessible() {
     store(&up.http, "films/holiday.mp4", &end);
     store(&up.http, "电影 第一集.zh.srt", "1\n00:00:01,000 --> 00:00:04,000\n你好\n".as_bytes());
     store(&up.http, "电影 第一集.mp4", &front);
+    succeeds(lab.process("browser", &mut script));
+}
+
+#[test]
+fn a_page_whose_name_was_made_to_point_here_gets_nothing() {
+    let lab = Lab::new();
+    let up = lab.up();
+    let http = Role::http(&[&up.tracker]).set("hosts", r#"["media.example"]"#).start(&lab);
+    let Some(mut script) = script("browser/rebinding.mjs", &http.address) else { return };
     succeeds(lab.process("browser", &mut script));
 }
 

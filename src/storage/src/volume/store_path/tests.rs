@@ -2,11 +2,12 @@ use tnv_proto::GroupName;
 
 use super::super::{Candidate, Volume};
 use super::*;
+use crate::layout::Place;
 
 fn open(root: &Path) -> Volume {
     let folder = WrittenPath { written: "../store".to_owned(), resolved: root.to_owned() };
     let group = GroupName::new("group001").unwrap();
-    Candidate::inspect(&[folder], "tnv", &group, "fresh").unwrap().open(0, None).unwrap()
+    Candidate::inspect(&[folder], "tnv", &group, Replication::None, "fresh").unwrap().open(0, None).unwrap()
 }
 
 #[test]
@@ -15,10 +16,11 @@ fn a_list_of_folders_that_was_cut_short_does_not_hide_the_next_one() {
     let volume = open(folder.path());
     let path = &volume.paths()[0];
     // As a write that found the disk full leaves it.
-    path.folders.lock().unwrap().journal.write_all(b"000/00").unwrap();
-    path.prepare_folder(&Place::new(7, 1).unwrap()).unwrap();
-    let folders = path.unsettled_folders().unwrap();
-    assert!(folders.contains(&"000/000/000".to_owned()), "{folders:?}");
+    let Temps::InPlace(journal) = &path.temps else { panic!("the path is exclusive") };
+    journal.lock().unwrap().tear("000/00");
+    path.stage(&Place::new(7, 1).unwrap()).unwrap();
+    let folders = super::super::journal::read(&folder.path().join(FOLDERS_FILE)).unwrap();
+    assert!(folders.contains("000/000/000"), "{folders:?}");
 }
 
 #[test]
@@ -30,12 +32,12 @@ fn another_folder_in_its_place_takes_no_files() {
     std::fs::rename(&root, &away).unwrap();
     std::fs::create_dir(&root).unwrap();
     for _ in 0..2 {
-        volume.refresh();
+        volume.paths()[0].refresh();
         assert!(volume.reserve(1).is_err());
     }
     std::fs::remove_dir(&root).unwrap();
     std::fs::rename(&away, &root).unwrap();
-    volume.refresh();
+    volume.paths()[0].refresh();
     volume.reserve(1).unwrap();
 }
 

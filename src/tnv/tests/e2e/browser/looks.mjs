@@ -34,7 +34,20 @@ await stage(async (stage) => {
       await page.keyboard.press("k");
       await stage.until("a pause", async () => (await stage.media()).paused);
       await stage.seek(8);
+      const beyond = await stage.at("controls").evaluate((bar) => {
+        const edge = bar.getBoundingClientRect().right;
+        const controls = [...bar.querySelectorAll("button, select")].filter((node) => node.offsetParent);
+        return controls.filter((node) => node.getBoundingClientRect().right > edge).map((node) => node.getAttribute("aria-label"));
+      });
+      assert.deepEqual(beyond, [], `controls beyond the edge on ${device}`);
+      // Where one stopped is worth remembering: the page asks.
+      await stage.at("consent").waitFor();
       await look("player");
+      const [left, right] = await stage.at("consent").evaluate((box) => {
+        const sides = box.getBoundingClientRect();
+        return [sides.left, document.documentElement.clientWidth - sides.right];
+      });
+      assert.ok(left > 15.5 && right > 15.5, `the question is ${left} and ${right} pixels from the edges on ${device}`);
       await page.goto(`${stage.gateway}/#/cluster`);
       await stage.at("storage").first().waitFor();
       await look("cluster");

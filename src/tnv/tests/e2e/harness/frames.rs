@@ -20,6 +20,10 @@ pub(crate) const DOWNLOAD: u8 = 72;
 pub(crate) const DELETE: u8 = 73;
 pub(crate) const STAT: u8 = 74;
 pub(crate) const READ: u8 = 75;
+pub(crate) const BEGIN: u8 = 78;
+pub(crate) const APPEND: u8 = 79;
+pub(crate) const PROGRESS: u8 = 80;
+pub(crate) const FINISH: u8 = 81;
 
 /// A connection that sends whatever it is told to and reads replies.
 pub(crate) struct Wire {
@@ -151,6 +155,13 @@ impl Reply {
         assert!(!host.is_empty() && !sentence.is_empty(), "host and reason: {text}");
         u16::from_be_bytes(number.try_into().unwrap())
     }
+
+    /// What a refusal with this number says.
+    #[track_caller]
+    pub(crate) fn reason(&self, number: u16) -> String {
+        assert_eq!(self.refused(), number, "{}", String::from_utf8_lossy(&self.body));
+        String::from_utf8_lossy(&self.body[2..self.body.len() - 1]).into_owned()
+    }
 }
 
 pub(crate) fn header(len: i64, command: u8) -> Vec<u8> {
@@ -177,6 +188,29 @@ pub(crate) fn key(app: &str, user: &str, file: &str) -> Vec<u8> {
 /// The body of a DOWNLOAD.
 pub(crate) fn range(key: &[u8], offset: i64, size: i64) -> Vec<u8> {
     [key, &offset.to_be_bytes(), &size.to_be_bytes()].concat()
+}
+
+/// The body of a BEGIN without labels.
+pub(crate) fn begin(key: &[u8], size: u64) -> Vec<u8> {
+    [key, &size.to_be_bytes(), &[0; 4]].concat()
+}
+
+/// The body of an APPEND.
+pub(crate) fn append(key: &[u8], offset: u64, contents: &[u8]) -> Vec<u8> {
+    [key, &offset.to_be_bytes(), contents].concat()
+}
+
+/// The body of a FINISH that takes whatever BLAKE3 the whole has.
+pub(crate) fn finish(key: &[u8]) -> Vec<u8> {
+    [key, &[0; 32]].concat()
+}
+
+/// How many bytes are durable, of how many: what BEGIN, APPEND and PROGRESS are told.
+#[track_caller]
+pub(crate) fn progress(body: &[u8]) -> (u64, u64) {
+    assert!(body.len() >= 24, "progress of {} bytes", body.len());
+    let number = |at: usize| u64::from_be_bytes(body[at..at + 8].try_into().unwrap());
+    (number(0), number(8))
 }
 
 pub(crate) fn join(group: &str, host: &str, port: u16) -> Vec<u8> {

@@ -121,12 +121,18 @@ pub(crate) struct Role {
     role: &'static str,
     name: String,
     listen: String,
+    config: Option<String>,
     settings: Vec<String>,
 }
 
 impl Role {
     fn new(role: &'static str) -> Role {
-        Role { role, name: role.to_owned(), listen: own_address(), settings: Vec::new() }
+        Role { role, name: role.to_owned(), listen: own_address(), config: None, settings: Vec::new() }
+    }
+
+    /// A server that takes everything but its address from a file.
+    pub(crate) fn configured(role: &'static str, file: &str) -> Role {
+        Role { config: Some(file.to_owned()), ..Role::new(role) }
     }
 
     pub(crate) fn tracker(lab: &Lab) -> Role {
@@ -156,6 +162,12 @@ impl Role {
         self.set("database.url", url)
     }
 
+    /// Keeps its rows in these databases, not in the lab's file.
+    pub(crate) fn databases(self, urls: &[String]) -> Role {
+        let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+        self.set("database.urls", list(&urls))
+    }
+
     /// Another name for its log files, where several servers have the same role.
     pub(crate) fn named(mut self, name: &str) -> Role {
         self.name = name.to_owned();
@@ -175,6 +187,7 @@ impl Role {
 
     pub(crate) fn args(&self) -> Vec<&str> {
         let mut args = vec![self.role, "--listen", &self.listen];
+        args.extend(self.config.iter().flat_map(|file| ["--config", file]));
         args.extend(self.settings.iter().flat_map(|setting| ["--set", setting]));
         args
     }

@@ -10,7 +10,7 @@ use crate::harness::{contents_below, eventually, temps_below};
 
 /// How far a file has come, as far as its client can know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(crate) enum State {
     /// Sent but not acknowledged: whole or absent.
     Uploading,
     /// Acknowledged: whole, for ever.
@@ -22,31 +22,31 @@ pub(super) enum State {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Entry {
-    pub(super) seed: u64,
-    pub(super) len: u64,
-    pub(super) state: State,
+pub(crate) struct Entry {
+    pub(crate) seed: u64,
+    pub(crate) len: u64,
+    pub(crate) state: State,
 }
 
 impl Entry {
-    pub(super) fn contents(&self) -> Vec<u8> {
+    pub(crate) fn contents(&self) -> Vec<u8> {
         Pattern::new(self.seed, self.len).bytes()
     }
 }
 
 #[derive(Default)]
-pub(super) struct Ledger {
-    pub(super) files: HashMap<String, Entry>,
+pub(crate) struct Ledger {
+    pub(crate) files: HashMap<String, Entry>,
     /// Every path seen so far, by its number.
     paths: HashMap<u64, PathBuf>,
     /// What was in doubt when the server was killed: found whole, found absent.
-    pub(super) doubts: (usize, usize),
+    pub(crate) doubts: (usize, usize),
 }
 
 impl Ledger {
     /// Checks everything after a restart and settles what was in doubt.
     #[track_caller]
-    pub(super) fn check(&mut self, storage: &str, store: &Path) {
+    pub(crate) fn check(&mut self, storage: &str, store: &Path) {
         eventually("temps to be swept", || temps_below(store).is_empty().then_some(()));
         let mut wire = Wire::connect(storage);
         for (file, entry) in &mut self.files {
@@ -91,7 +91,7 @@ impl Ledger {
         }
     }
 
-    pub(super) fn count(&self, state: State) -> usize {
+    pub(crate) fn count(&self, state: State) -> usize {
         self.files.values().filter(|entry| entry.state == state).count()
     }
 }

@@ -1,24 +1,42 @@
-//! SIGKILL at each system call an upload or a delete makes: strace attaches to the running storage and kills it when
-//! a thread enters the nth call of a kind, for every kind and every n until the operation gets by.
+//! SIGKILL at each system call an upload, the finish of one in parts, or a delete makes: strace attaches to the
+//! running storage and kills it when a thread enters its nth call of a kind, for every kind and every n until the
+//! operation gets by.
 
 use std::collections::BTreeMap;
 use std::io;
 
 use super::ledger::{Entry, Ledger, State};
-use crate::harness::frames::{DELETE, FILESIZE, Reply, Wire, key};
+use crate::harness::frames::{
+    APPEND, BEGIN, DELETE, FILESIZE, FINISH, PROGRESS, Reply, Wire, append, begin, finish, key, progress,
+};
 use crate::harness::lab::{APP, Lab, Role, Server, USER};
 use crate::harness::process::{Process, command};
-use crate::harness::{installed, say};
+use crate::harness::{files_below, installed, say};
 
 const PWRITE: &str = "/^pwrite";
 const SYNC: &str = "/^(fsync|fdatasync|sync_file_range|syncfs)$";
+/// Those of the catalog: another thread makes them, so they do not follow those of the files in one count.
+const CATALOG_SYNC: &str = "sync of the catalog";
 const RENAME: &str = "/^rename";
+const LINK: &str = "/^link";
 const UNLINK: &str = "/^unlink";
 const SEND: &str = "/^(sendto|sendmsg|sendmmsg|writev)$";
 
 /// What changes files or sends a reply, as strace's patterns.
-const STEPS: [&str; 11] =
-    ["openat", "/^mkdir", "write", PWRITE, "fallocate", SYNC, RENAME, "/^link", UNLINK, "/^f?truncate", SEND];
+const STEPS: [&str; 12] = [
+    "openat",
+    "/^mkdir",
+    "write",
+    PWRITE,
+    "fallocate",
+    SYNC,
+    CATALOG_SYNC,
+    RENAME,
+    LINK,
+    UNLINK,
+    "/^f?truncate",
+    SEND,
+];
 
 /// Some buffers full, so that a kill can fall between two of them.
 const LEN: u64 = 1_300_000;
@@ -26,9 +44,33 @@ const LEN: u64 = 1_300_000;
 #[test]
 fn a_kill_at_any_step_of_an_upload_leaves_all_or_nothing() {
     if installed(&["strace"]) {
-        let kills = sweep(|_, _| {}, Bench::upload);
-        for step in ["openat", PWRITE, SYNC, RENAME, SEND] {
+        let again = |bench: &mut Bench, file: &str| {
+            if bench.state(file) == Some(State::Gone) {
+                assert!(bench.upload(file), "{file} again");
+            }
+        };
+        let kills = sweep(|_, _| {}, Bench::upload, again);
+        for step in ["openat", PWRITE, SYNC, CATALOG_SYNC, RENAME, SEND] {
             assert!(kills[step] > 0, "an upload has a step {step}");
+        }
+    }
+}
+
+#[test]
+fn a_kill_at_any_step_of_a_finish_leaves_the_file_or_its_parts() {
+    if installed(&["strace"]) {
+        let kills = sweep(Bench::send_parts, Bench::finish, |bench, file| {
+            let parts = bench.parts(file);
+            // Both at once is possible: the rows are written, the parts not removed yet.
+            assert!(
+                bench.state(file) == Some(State::Present) || parts == Some((LEN, LEN)),
+                "{file}: {parts:?}"
+            );
+            assert!(bench.finish(file), "{file} again");
+            bench.assert_no_parts(file);
+        });
+        for step in ["openat", PWRITE, SYNC, CATALOG_SYNC, LINK, RENAME, UNLINK, SEND] {
+            assert!(kills[step] > 0, "a finish has a step {step}");
         }
     }
 }
@@ -37,18 +79,24 @@ fn a_kill_at_any_step_of_an_upload_leaves_all_or_nothing() {
 fn a_kill_at_any_step_of_a_delete_leaves_all_or_nothing() {
     if installed(&["strace"]) {
         let store = |bench: &mut Bench, file: &str| assert!(bench.upload(file));
-        let kills = sweep(store, Bench::delete);
-        for step in [PWRITE, SYNC, UNLINK, SEND] {
+        let kills = sweep(store, Bench::delete, |bench, file| {
+            if bench.state(file) == Some(State::Present) {
+                assert!(bench.delete(file), "{file} again");
+            }
+        });
+        for step in [PWRITE, SYNC, CATALOG_SYNC, UNLINK, SEND] {
             assert!(kills[step] > 0, "a delete has a step {step}");
         }
     }
 }
 
 /// Runs `operate` on a file made ready by `prepare`, with a kill at every step of it. `operate` says whether it was
-/// acknowledged; what was not is repeated after the restart, when it must succeed. How many kills there were per step.
+/// acknowledged; `again` looks at what there is after the restart, and repeats what was not done. How many kills there
+/// were per step.
 fn sweep(
     prepare: impl Fn(&mut Bench, &str),
     operate: impl Fn(&mut Bench, &str) -> bool,
+    again: impl Fn(&mut Bench, &str),
 ) -> BTreeMap<&'static str, usize> {
     let mut bench = Bench::new();
     let mut kills: BTreeMap<&str, usize> = STEPS.into_iter().map(|step| (step, 0)).collect();
@@ -57,7 +105,6 @@ fn sweep(
             assert!(when < 100, "{step}: no end in sight");
             let file = format!("step{n}-{when}");
             prepare(&mut bench, &file);
-            let before = bench.state(&file);
             let mut strace = bench.arm(step, when);
             let acknowledged = operate(&mut bench, &file);
             // Its end, however it comes, leaves the storage as it is.
@@ -67,9 +114,7 @@ fn sweep(
             }
             *kills.entry(step).or_default() += 1;
             bench.restart();
-            if bench.state(&file) == before || (before.is_none() && bench.state(&file) == Some(State::Gone)) {
-                assert!(operate(&mut bench, &file), "{file} again");
-            }
+            again(&mut bench, &file);
         }
     }
     bench.restart();
@@ -109,6 +154,40 @@ impl Bench {
         self.attempt(file, State::Present, |wire, key| wire.try_upload(key, &entry.contents()))
     }
 
+    /// Sends every byte of an upload in parts, in two of them. It is no file before it is finished.
+    fn send_parts(&mut self, file: &str) {
+        let entry = Entry { seed: self.ledger.files.len() as u64, len: LEN, state: State::Gone };
+        self.ledger.files.insert(file.to_owned(), entry);
+        let (mut wire, key, contents) = (self.connect(), key(APP, USER, file), entry.contents());
+        wire.call(BEGIN, &begin(&key, LEN)).ok();
+        let (first, rest) = contents.split_at(500_000);
+        wire.call(APPEND, &append(&key, 0, first)).ok();
+        let sent = wire.call(APPEND, &append(&key, first.len() as u64, rest)).ok();
+        assert_eq!(progress(&sent), (LEN, LEN), "{file}");
+    }
+
+    fn finish(&mut self, file: &str) -> bool {
+        self.ledger.files.get_mut(file).unwrap().state = State::Uploading;
+        self.attempt(file, State::Present, |wire, key| wire.try_call(FINISH, &finish(key)))
+    }
+
+    /// How many bytes of an upload in parts are durable, of how many; `None` if there is none.
+    fn parts(&self, file: &str) -> Option<(u64, u64)> {
+        let reply = self.connect().call(PROGRESS, &key(APP, USER, file));
+        if reply.status == 0 {
+            return Some(progress(&reply.body));
+        }
+        assert_eq!(reply.refused(), 404, "{file}");
+        None
+    }
+
+    #[track_caller]
+    fn assert_no_parts(&self, file: &str) {
+        assert_eq!(self.parts(file), None, "{file}");
+        let left = files_below(&self.lab.path("store").join(".tnv-parts"));
+        assert!(left.is_empty(), "{file} is finished, and there is still {left:?}");
+    }
+
     fn delete(&mut self, file: &str) -> bool {
         self.ledger.files.get_mut(file).unwrap().state = State::Deleting;
         self.attempt(file, State::Gone, |wire, key| wire.try_call(DELETE, key))
@@ -132,6 +211,11 @@ impl Bench {
         false
     }
 
+    #[track_caller]
+    fn connect(&self) -> Wire {
+        Wire::connect(&self.storage.address)
+    }
+
     /// Whether the kill never came.
     fn answers(&self) -> bool {
         let ask = |mut wire: Wire| wire.try_call(FILESIZE, &key(APP, USER, "none"));
@@ -144,12 +228,16 @@ impl Bench {
         // Its messages go where lines are waited for.
         let mut strace = command("sh");
         strace.args(["-c", "exec \"$@\" 2>&1", "sh", "strace", "-f", "-p", &pid, "-o", "/dev/null"]);
+        let call = if step == CATALOG_SYNC { SYNC } else { step };
         strace.args([
             "-e",
-            &format!("trace={step}"),
+            &format!("trace={call}"),
             "-e",
-            &format!("inject={step}:signal=SIGKILL:when={when}"),
+            &format!("inject={call}:signal=SIGKILL:when={when}"),
         ]);
+        if step == CATALOG_SYNC {
+            strace.args(["-P", &self.lab.arg("catalog.db-wal")]);
+        }
         let mut strace = self.lab.process("strace", &mut strace);
         assert!(strace.expect_line("strace: Process ").contains("attached"), "strace may not attach here");
         strace

@@ -69,6 +69,7 @@ fn parts_become_a_file() {
     assert_eq!((head.header("upload-offset"), head.header("upload-length")), (Some("0"), Some("1000000")));
     assert_eq!(head.header("cache-control"), Some("no-store"));
     assert!(head.header("upload-expires").unwrap().ends_with(" GMT"));
+    assert_eq!(head.header("upload-metadata"), Some("filename 6KeGLm1wNA==,filetype dmlkZW8vbXA0"));
     assert_eq!(listed(&mut web), [""; 0], "an upload is no file yet");
     for part in [0..1, 1..400_000, 400_000..400_000, 400_000..1_000_000] {
         let response = patch(&mut web, &path, part.start as u64, &[], &contents[part.clone()]);

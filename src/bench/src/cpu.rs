@@ -1,0 +1,71 @@
+//! What processes cost: for a user it counts as much as how fast they are.
+
+use anyhow::Context;
+
+/// CPU time of one process between two moments.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    pid: u32,
+    begin: f64,
+    used: f64,
+}
+
+impl Meter {
+    pub(crate) fn of(pid: u32) -> Meter {
+        Meter { pid, begin: 0.0, used: 0.0 }
+    }
+
+    /// # Errors
+    /// If the process is gone.
+    pub(crate) fn begin(&mut self) -> anyhow::Result<()> {
+        self.begin = seconds(self.pid)?;
+        Ok(())
+    }
+
+    /// # Errors
+    /// If the process is gone.
+    pub(crate) fn end(&mut self) -> anyhow::Result<()> {
+        self.used = seconds(self.pid)? - self.begin;
+        Ok(())
+    }
+
+    /// Seconds in user mode and in the kernel, of all threads, between the last begin and end.
+    pub(crate) fn used(&self) -> f64 {
+        self.used
+    }
+}
+
+fn seconds(pid: u32) -> anyhow::Result<f64> {
+    let file = format!("/proc/{pid}/stat");
+    let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
+    let ticks = ticks(&text).with_context(|| format!("{file} is not as expected: {text}"))?;
+    Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
+/// utime and stime, which are the 14th and 15th field. The second one, the name, may hold spaces and brackets.
+fn ticks(stat: &str) -> Option<u64> {
+    let mut behind_name = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+    let mut next = || behind_name.next()?.parse::<u64>().ok();
+    Some(next()? + next()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_does_not_shift_the_fields() {
+        let stat = "7 (a) b) S 1 7 7 0 -1 4194560 10 0 0 0 250 130 9 9 20 0 4 0 100 0 0";
+        assert_eq!(ticks(stat), Some(380));
+        assert_eq!(ticks("7 (a) S 1"), None);
+    }
+
+    #[test]
+    fn work_is_seen() {
+        let mut meter = Meter::of(std::process::id());
+        meter.begin().unwrap();
+        while seconds(std::process::id()).unwrap() - meter.begin < 0.05 {}
+        meter.end().unwrap();
+        assert!(meter.used() >= 0.05);
+    }
+}

@@ -1,0 +1,246 @@
+//! Inserts and deletes.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tnv_common::batch::Execute;
+use tnv_common::database::DbError;
+use tnv_common::mysql::prelude::Queryable;
+use tnv_common::mysql::{Conn, Error, MySql, Value, Work};
+use tnv_proto::FileKey;
+
+use super::{DUPLICATE, buckets, repeated};
+use crate::catalog::{Leftover, NewFile};
+use crate::layout::table_of;
+
+/// A change of the catalog.
+pub(super) enum Change {
+    /// Adds a file and this storage's copy of it.
+    Insert(NewFile),
+    /// Removes a file and marks its copies.
+    Delete {
+        key: FileKey,
+        /// Bytes of this storage that no copy stands for.
+        uncounted: Option<Leftover>,
+    },
+}
+
+/// Changes that go together in one transaction.
+pub(super) struct Changes {
+    pub(super) db: MySql,
+    pub(super) storage: Arc<str>,
+}
+
+#[async_trait]
+impl Execute for Changes {
+    type Operation = Change;
+    /// Whether the file was added, or was there to be removed.
+    type Outcome = bool;
+
+    async fn execute(&self, changes: &[Change]) -> Result<Vec<bool>, DbError> {
+        self.db.write(&Apply { changes, storage: &self.storage }).await
+    }
+}
+
+struct Apply<'a> {
+    changes: &'a [Change],
+    storage: &'a str,
+}
+
+/// A file to be added, and its place among the changes.
+type Insert<'a> = (usize, &'a NewFile);
+/// A file to be removed, and its place among the changes.
+type Delete<'a> = (usize, &'a FileKey, Option<&'a Leftover>);
+
+#[async_trait]
+impl Work for Apply<'_> {
+    type Output = Vec<bool>;
+
+    async fn run(&self, connection: &mut Conn, again: bool) -> Result<Vec<bool>, Error> {
+        let mut outcomes = vec![false; self.changes.len()];
+        for table in 1..=3 {
+            let (mut inserts, mut deletes): (Vec<Insert<'_>>, Vec<Delete<'_>>) = Default::default();
+            for (at, change) in self.changes.iter().enumerate() {
+                match change {
+                    Change::Insert(file) if table_of(&file.key.user) == table => inserts.push((at, file)),
+                    Change::Delete { key, uncounted } if table_of(&key.user) == table => {
+                        deletes.push((at, key, uncounted.as_ref()));
+                    }
+                    _ => {}
+                }
+            }
+            // Transactions that lock rows in one order do not wait for each other in a circle.
+            inserts.sort_by(|a, b| a.1.key.file.as_str().cmp(b.1.key.file.as_str()));
+            deletes.sort_by(|a, b| a.1.file.as_str().cmp(b.1.file.as_str()));
+            for inserts in buckets(&inserts) {
+                self.insert(connection, table, inserts, &mut outcomes).await?;
+            }
+            for deletes in buckets(&deletes) {
+                self.delete(connection, table, deletes, again, &mut outcomes).await?;
+            }
+        }
+        Ok(outcomes)
+    }
+}
+
+impl Apply<'_> {
+    async fn insert(
+        &self,
+        connection: &mut Conn,
+        table: u8,
+        inserts: &[Insert<'_>],
+        outcomes: &mut [bool],
+    ) -> Result<(), Error> {
+        let mut added = Vec::with_capacity(inserts.len());
+        match insert_rows(connection, table, inserts).await {
+            Ok(()) => added.extend_from_slice(inserts),
+            // Some id is taken. Nothing of the statement stands; which one it is shows one by one.
+            Err(error) if is_duplicate(&error) => {
+                for insert in inserts {
+                    match insert_rows(connection, table, std::slice::from_ref(insert)).await {
+                        Ok(()) => added.push(*insert),
+                        Err(error) if is_duplicate(&error) => {
+                            // By this very copy, if an earlier run was committed after all.
+                            outcomes[insert.0] = self.is_own(connection, table, insert.1).await?;
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        for added in buckets(&added) {
+            self.insert_copies(connection, table, added).await?;
+        }
+        added.iter().for_each(|(at, _)| outcomes[*at] = true);
+        Ok(())
+    }
+
+    async fn insert_copies(
+        &self,
+        connection: &mut Conn,
+        table: u8,
+        files: &[Insert<'_>],
+    ) -> Result<(), Error> {
+        let statement = format!(
+            "INSERT INTO t_copy (storage, path_index, path, file_table, file_id, state) VALUES {}",
+            repeated("(?, ?, ?, ?, ?, 'present')", files.len())
+        );
+        let params: Vec<Value> = files
+            .iter()
+            .flat_map(|(_, file)| -> [Value; 5] {
+                [
+                    self.storage.into(),
+                    file.path_index.into(),
+                    file.path.as_str().into(),
+                    table.into(),
+                    file.key.file.as_str().into(),
+                ]
+            })
+            .collect();
+        connection.exec_drop(statement, params).await
+    }
+
+    async fn is_own(&self, connection: &mut Conn, table: u8, file: &NewFile) -> Result<bool, Error> {
+        let query =
+            "SELECT 1 FROM t_copy WHERE storage = ? AND path_index = ? AND path = ? AND file_table = ?
+                     AND file_id = ? AND state = 'present'";
+        let place = (self.storage, file.path_index, file.path.as_str(), table, file.key.file.as_str());
+        let found: Option<i64> = connection.exec_first(query, place).await?;
+        Ok(found.is_some())
+    }
+
+    async fn delete(
+        &self,
+        connection: &mut Conn,
+        table: u8,
+        deletes: &[Delete<'_>],
+        again: bool,
+        outcomes: &mut [bool],
+    ) -> Result<(), Error> {
+        let marks = repeated("?", deletes.len());
+        let ids: Vec<Value> = deletes.iter().map(|(_, key, _)| key.file.as_str().into()).collect();
+        let query = format!(
+            "SELECT id, appid, userid FROM t_file_0{table} WHERE id IN ({marks}) ORDER BY id FOR UPDATE"
+        );
+        let rows: Vec<(String, String, String)> = connection.exec(query, ids).await?;
+        let is_there = |key: &FileKey| {
+            rows.iter().any(|(id, app, user)| {
+                (id.as_str(), app.as_str(), user.as_str())
+                    == (key.file.as_str(), key.app.as_str(), key.user.as_str())
+            })
+        };
+        let mut found: Vec<&Delete<'_>> = deletes.iter().filter(|(_, key, _)| is_there(key)).collect();
+        // Of two deletes of one file at once, one finds it.
+        found.dedup_by(|a, b| a.1.file == b.1.file);
+        for found in buckets(&found) {
+            self.delete_rows(connection, table, found).await?;
+        }
+        for (at, _, _) in &found {
+            outcomes[*at] = true;
+        }
+        if again {
+            // What is not there was removed by the run that nobody heard of, as far as anybody can know.
+            deletes.iter().for_each(|(at, _, _)| outcomes[*at] = true);
+        }
+        Ok(())
+    }
+
+    async fn delete_rows(
+        &self,
+        connection: &mut Conn,
+        table: u8,
+        deletes: &[&Delete<'_>],
+    ) -> Result<(), Error> {
+        let marks = repeated("?", deletes.len());
+        let ids = || deletes.iter().map(|(_, key, _)| Value::from(key.file.as_str()));
+        let delete = format!("DELETE FROM t_file_0{table} WHERE id IN ({marks})");
+        connection.exec_drop(delete, ids().collect::<Vec<_>>()).await?;
+        let mark = format!(
+            "UPDATE t_copy SET state = 'deleting' WHERE file_table = {table} AND file_id IN ({marks})"
+        );
+        connection.exec_drop(mark, ids().collect::<Vec<_>>()).await?;
+        for (_, key, uncounted) in deletes {
+            let Some(place) = uncounted else { continue };
+            let add = "INSERT INTO t_copy (storage, path_index, path, file_table, file_id, state)
+                       VALUES (?, ?, ?, ?, ?, 'deleting')";
+            let copy = (self.storage, place.path_index, place.path.as_str(), table, key.file.as_str());
+            match connection.exec_drop(add, copy).await {
+                Err(error) if is_duplicate(&error) => {}
+                outcome => outcome?,
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn insert_rows(connection: &mut Conn, table: u8, files: &[Insert<'_>]) -> Result<(), Error> {
+    let statement = format!(
+        "INSERT INTO t_file_0{table} (id, appid, userid, status, file_path, file_size, group_name, content_type, crc32,
+                                      blake3, created_ms, file_name) VALUES {}",
+        repeated("(?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?)", files.len())
+    );
+    let params: Vec<Value> = files
+        .iter()
+        .flat_map(|(_, file)| -> [Value; 11] {
+            [
+                file.key.file.as_str().into(),
+                file.key.app.as_str().into(),
+                file.key.user.as_str().into(),
+                file.file_path.as_str().into(),
+                file.size.into(),
+                file.group.as_str().into(),
+                file.content_type.as_str().into(),
+                file.crc32.into(),
+                file.blake3.to_string().into(),
+                file.created_ms.into(),
+                file.name.as_str().into(),
+            ]
+        })
+        .collect();
+    connection.exec_drop(statement, params).await
+}
+
+fn is_duplicate(error: &Error) -> bool {
+    matches!(error, Error::Server(error) if error.code == DUPLICATE)
+}

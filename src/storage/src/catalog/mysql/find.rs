@@ -1,0 +1,123 @@
+//! Looking up files.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tnv_common::batch::Execute;
+use tnv_common::database::DbError;
+use tnv_common::mysql::prelude::Queryable;
+use tnv_common::mysql::{Conn, Error, MySql, Row, Value, Work};
+use tnv_proto::FileKey;
+
+use super::{buckets, column, repeated};
+use crate::catalog::{FileRow, Location};
+use crate::layout::table_of;
+
+/// Look-ups that go together.
+pub(super) struct Finds {
+    pub(super) db: MySql,
+    pub(super) storage: Arc<str>,
+}
+
+#[async_trait]
+impl Execute for Finds {
+    type Operation = FileKey;
+    type Outcome = Option<FileRow>;
+
+    async fn execute(&self, keys: &[FileKey]) -> Result<Vec<Option<FileRow>>, DbError> {
+        self.db.read(&Find { keys, storage: &self.storage }).await
+    }
+}
+
+struct Find<'a> {
+    keys: &'a [FileKey],
+    storage: &'a str,
+}
+
+#[async_trait]
+impl Work for Find<'_> {
+    type Output = Vec<Option<FileRow>>;
+
+    async fn run(&self, connection: &mut Conn, _again: bool) -> Result<Self::Output, Error> {
+        let mut found = HashMap::new();
+        for table in 1..=3 {
+            let ids: Vec<&str> = self
+                .keys
+                .iter()
+                .filter(|key| table_of(&key.user) == table)
+                .map(|key| key.file.as_str())
+                .collect();
+            for ids in buckets(&ids) {
+                let query = format!(
+                    "SELECT f.id, f.appid, f.userid, {COLUMNS} FROM t_file_0{table} f {COPY} WHERE f.id IN ({IDS})",
+                    COLUMNS = columns(table),
+                    COPY = copy(table),
+                    IDS = repeated("?", ids.len())
+                );
+                let params: Vec<Value> = [self.storage].iter().chain(ids).map(|&text| text.into()).collect();
+                for mut row in connection.exec::<Row, _, _>(query, params).await? {
+                    let (id, app, user): (String, String, String) =
+                        (column(&mut row, "id")?, column(&mut row, "appid")?, column(&mut row, "userid")?);
+                    found.entry((table, app, user, id)).or_insert(read_row(&mut row)?);
+                }
+            }
+        }
+        // Compared here and not by the database, to whom letters that differ in case alone may be the same.
+        let of = |key: &FileKey| {
+            let (app, user, file) = (key.app.to_string(), key.user.to_string(), key.file.to_string());
+            found.get(&(table_of(&key.user), app, user, file)).cloned()
+        };
+        Ok(self.keys.iter().map(of).collect())
+    }
+}
+
+/// What [`read_row`] reads, of `t_file_0N f` and [`copy`].
+pub(super) fn columns(table: u8) -> String {
+    format!(
+        "f.file_size, f.file_path, f.created_ms, f.crc32, f.blake3, f.content_type, f.file_name, c.path_index, c.path,
+         EXISTS (SELECT 1 FROM t_copy o WHERE o.file_table = {table} AND o.file_id = f.id
+                 AND o.state <> 'deleting') AS copies"
+    )
+}
+
+/// Joins a storage's copy; the first parameter is the storage.
+pub(super) fn copy(table: u8) -> String {
+    format!(
+        "LEFT JOIN t_copy c ON c.file_table = {table} AND c.file_id = f.id AND c.storage = ? AND c.state = 'present'"
+    )
+}
+
+pub(super) fn read_row(row: &mut Row) -> Result<FileRow, Error> {
+    let path: Option<String> = column(row, "path")?;
+    let location = match path {
+        Some(path) => Location::Here { path_index: column(row, "path_index")?, path },
+        None if column::<i64>(row, "copies")? != 0 => Location::Elsewhere,
+        None => Location::Written(column(row, "file_path")?),
+    };
+    let size: i64 = column(row, "file_size")?;
+    let mut text = |name: &str| column::<Option<String>>(row, name).map(Option::unwrap_or_default);
+    let (blake3, content_type, name) = (text("blake3")?, text("content_type")?, text("file_name")?);
+    Ok(FileRow {
+        size: u64::try_from(size).unwrap_or(0),
+        created_ms: column::<Option<i64>>(row, "created_ms")?.unwrap_or(0),
+        crc32: column::<Option<u32>>(row, "crc32")?.unwrap_or(0),
+        blake3,
+        content_type,
+        name,
+        location,
+    })
+}
+
+pub(super) struct IsTaken<'a>(pub(super) &'a FileKey);
+
+#[async_trait]
+impl Work for IsTaken<'_> {
+    type Output = bool;
+
+    async fn run(&self, connection: &mut Conn, _again: bool) -> Result<bool, Error> {
+        let query = format!("SELECT 1 FROM t_file_0{} WHERE id = ?", table_of(&self.0.user));
+        let found: Option<i64> = connection.exec_first(query, (self.0.file.as_str(),)).await?;
+        Ok(found.is_some())
+    }
+}

@@ -1,0 +1,158 @@
+//! Storages and their copies.
+
+use async_trait::async_trait;
+use tnv_common::mysql::prelude::Queryable;
+use tnv_common::mysql::{Conn, Error, Value, Work};
+
+use super::{DUPLICATE, buckets, repeated};
+use crate::catalog::{Leftover, StorageRow};
+
+pub(super) struct HasCopy<'a> {
+    pub(super) storage: &'a str,
+    pub(super) path_index: u32,
+    pub(super) path: &'a str,
+}
+
+#[async_trait]
+impl Work for HasCopy<'_> {
+    type Output = bool;
+
+    async fn run(&self, connection: &mut Conn, _again: bool) -> Result<bool, Error> {
+        let query =
+            "SELECT 1 FROM t_copy WHERE storage = ? AND path_index = ? AND path = ? AND state <> 'deleting'";
+        let found: Option<i64> =
+            connection.exec_first(query, (self.storage, self.path_index, self.path)).await?;
+        Ok(found.is_some())
+    }
+}
+
+/// A sealed place has a copy of no file, which stays: its primary key is in the way of every other.
+pub(super) struct Seal<'a> {
+    pub(super) storage: &'a str,
+    pub(super) path_index: u32,
+    pub(super) path: &'a str,
+}
+
+#[async_trait]
+impl Work for Seal<'_> {
+    type Output = bool;
+
+    async fn run(&self, connection: &mut Conn, _again: bool) -> Result<bool, Error> {
+        let place = (self.storage, self.path_index, self.path);
+        let seal = "INSERT INTO t_copy (storage, path_index, path, file_table, file_id, state)
+                    VALUES (?, ?, ?, 0, '', 'deleting')";
+        match connection.exec_drop(seal, place).await {
+            Err(Error::Server(error)) if error.code == DUPLICATE => {}
+            sealed => return sealed.map(|()| false),
+        }
+        // As it is now, and not as it was when the transaction began.
+        let query =
+            "SELECT 1 FROM t_copy WHERE storage = ? AND path_index = ? AND path = ? AND state <> 'deleting'
+                     FOR UPDATE";
+        Ok(connection.exec_first::<i64, _, _>(query, place).await?.is_some())
+    }
+}
+
+/// Told which index to use, for the servers take the table to be as small as it was once.
+pub(super) const LEFTOVERS: &str = "SELECT path_index, path FROM t_copy FORCE INDEX (i_state)
+     WHERE storage = ? AND state = 'deleting' AND file_table > 0
+       AND (path_index > ? OR (path_index = ? AND path > ?)) ORDER BY path_index, path LIMIT ?";
+
+pub(super) struct Leftovers<'a> {
+    pub(super) storage: &'a str,
+    pub(super) after: Option<&'a Leftover>,
+    pub(super) limit: u32,
+}
+
+#[async_trait]
+impl Work for Leftovers<'_> {
+    type Output = Vec<Leftover>;
+
+    async fn run(&self, connection: &mut Conn, _again: bool) -> Result<Vec<Leftover>, Error> {
+        let (index, path) = self.after.map_or((0, ""), |after| (after.path_index, after.path.as_str()));
+        let rows: Vec<(u32, String)> =
+            connection.exec(LEFTOVERS, (self.storage, index, index, path, self.limit)).await?;
+        Ok(rows.into_iter().map(|(path_index, path)| Leftover { path_index, path }).collect())
+    }
+}
+
+pub(super) struct Forget<'a> {
+    pub(super) storage: &'a str,
+    pub(super) gone: &'a [Leftover],
+}
+
+#[async_trait]
+impl Work for Forget<'_> {
+    type Output = ();
+
+    async fn run(&self, connection: &mut Conn, _again: bool) -> Result<(), Error> {
+        for gone in buckets(self.gone) {
+            let forget = format!(
+                "DELETE FROM t_copy WHERE storage = ? AND state = 'deleting' AND (path_index, path) IN ({})",
+                repeated("(?, ?)", gone.len())
+            );
+            let places = gone
+                .iter()
+                .flat_map(|copy| -> [Value; 2] { [copy.path_index.into(), copy.path.as_str().into()] });
+            let params: Vec<Value> = std::iter::once(self.storage.into()).chain(places).collect();
+            connection.exec_drop(forget, params).await?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) struct LastPathIndex<'a>(pub(super) &'a str);
+
+#[async_trait]
+impl Work for LastPathIndex<'_> {
+    type Output = Option<u32>;
+
+    async fn run(&self, connection: &mut Conn, _again: bool) -> Result<Option<u32>, Error> {
+        let query = "SELECT MAX(path_index) FROM t_copy WHERE storage = ?";
+        Ok(connection.exec_first::<Option<u32>, _, _>(query, (self.0,)).await?.flatten())
+    }
+}
+
+pub(super) struct KnowsStorage<'a>(pub(super) &'a str);
+
+#[async_trait]
+impl Work for KnowsStorage<'_> {
+    type Output = bool;
+
+    async fn run(&self, connection: &mut Conn, _again: bool) -> Result<bool, Error> {
+        let query = "SELECT 1 FROM t_storage WHERE id = ?";
+        Ok(connection.exec_first::<i64, _, _>(query, (self.0,)).await?.is_some())
+    }
+}
+
+pub(super) struct OtherStorageAt<'a> {
+    pub(super) host: &'a str,
+    pub(super) address: &'a str,
+    pub(super) own: &'a str,
+}
+
+#[async_trait]
+impl Work for OtherStorageAt<'_> {
+    type Output = Option<String>;
+
+    async fn run(&self, connection: &mut Conn, _again: bool) -> Result<Option<String>, Error> {
+        let query = "SELECT id FROM t_storage WHERE host = ? AND address = ? AND id <> ? LIMIT 1";
+        connection.exec_first(query, (self.host, self.address, self.own)).await
+    }
+}
+
+pub(super) struct Register<'a>(pub(super) &'a StorageRow);
+
+#[async_trait]
+impl Work for Register<'_> {
+    type Output = ();
+
+    async fn run(&self, connection: &mut Conn, _again: bool) -> Result<(), Error> {
+        let StorageRow { id, group, host, address, seen_ms } = self.0;
+        let register = "INSERT INTO t_storage (id, group_name, host, address, state, created_ms, seen_ms)
+                        VALUES (?, ?, ?, ?, 'active', ?, ?)
+                        ON DUPLICATE KEY UPDATE group_name = VALUES(group_name), host = VALUES(host),
+                                                address = VALUES(address), seen_ms = VALUES(seen_ms)";
+        connection.exec_drop(register, (id, group, host, address, seen_ms, seen_ms)).await
+    }
+}
