@@ -16,8 +16,10 @@ use crate::volume::StorePath;
 impl StorageService {
     pub(crate) async fn delete(&self, connection: &mut Connection) -> Result<Reply, Interrupt> {
         let key = FileKey::decode(&connection.whole_body().await?)?;
-        let row =
-            self.files.catalog().find(&key).await.map_err(Failure::from)?.ok_or_else(|| not_found(&key))?;
+        let Some(row) = self.files.catalog().find(&key).await.map_err(Failure::from)? else {
+            self.files.evict(&key).await;
+            return Err(not_found(&key).into());
+        };
         let bytes = self.bytes_of(&key, &row.location)?;
         let uncounted = match (&row.location, &bytes) {
             (Location::Written(_), Some((path, place))) => {

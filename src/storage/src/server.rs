@@ -17,13 +17,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::buffer::Budget;
+use crate::busy::Busy;
 use crate::catalog::{self, Catalog, SCHEMA, StorageRow};
 use crate::config::{Config, Replication};
 use crate::files::{CACHED_KIND, Files};
 use crate::heartbeat::{Presence, beat};
 use crate::load::Counters;
 use crate::numbers::Numbers;
-use crate::busy::Busy;
 use crate::parts::expire;
 use crate::service::StorageService;
 use crate::settle::{SettleError, settle_others, settle_uploads, sweep};
@@ -163,7 +163,9 @@ fn inspect(config: &Config) -> Result<Candidate, VolumeError> {
 fn cache_of(config: &Config) -> CacheConfig {
     match config.cache {
         CacheConfig::Memory { .. } if config.replication == Replication::SharedVolume => {
-            tracing::info!("rows are not cached: storages that share a volume can cache them in Redis alone (cache.url)");
+            tracing::info!(
+                "rows are not cached: storages that share a volume can cache them in Redis alone (cache.url)"
+            );
             CacheConfig::Off
         }
         _ => config.cache.clone(),

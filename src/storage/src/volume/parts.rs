@@ -5,7 +5,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,16 +13,12 @@ use serde::{Deserialize, Serialize};
 use tnv_proto::{Checksum, FileKey, Labels, NewUpload};
 
 use super::journal::{make_folder, remove_if_there, sync_folder};
-use super::{Received, StorePath, Volume, fresh, parts_lock, staging};
-use crate::aside::drop_aside;
+use super::{PartWriter, Received, StorePath, Volume, fresh, parts_lock, staging};
 use crate::content_type::{SNIFF_LEN, sniff};
 use crate::layout::Place;
-use crate::pump::Sink;
 
 /// The folder's name within a store path.
 pub(super) const FOLDER: &str = ".tnv-parts";
-/// After so many bytes a long part is made durable in between.
-const SYNC_EVERY: u64 = 16 * 1024 * 1024;
 /// Read at a time when the whole is checked.
 const CHECK_BUFFER: usize = 1024 * 1024;
 
@@ -187,8 +182,7 @@ impl Parts {
         data.set_len(self.offset)?;
         data.seek(SeekFrom::Start(self.offset))?;
         let offset_file = OpenOptions::new().write(true).open(self.offset_path())?;
-        let files = Some(Files { data, offset: offset_file });
-        Ok(PartWriter { path: self.path.clone(), files, offset: self.offset, unsynced: 0 })
+        Ok(PartWriter::new(self.path.clone(), data, offset_file, self.offset))
     }
 
     /// Reads the whole and takes its checksums.
@@ -328,74 +322,4 @@ fn remove_files(folder: &Path, stem: &str) -> io::Result<()> {
         remove_if_there(&folder.join(format!("{stem}.{kind}")))?;
     }
     Ok(())
-}
-
-/// Appends to an upload. What is durable is written down only after it is.
-#[derive(Debug)]
-pub struct PartWriter {
-    path: Arc<StorePath>,
-    /// Until it is dropped.
-    files: Option<Files>,
-    offset: u64,
-    unsynced: u64,
-}
-
-#[derive(Debug)]
-struct Files {
-    data: File,
-    offset: File,
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        staging::unlock(&self.data);
-    }
-}
-
-impl PartWriter {
-    /// Bytes that are durable.
-    pub fn offset(&self) -> u64 {
-        self.offset
-    }
-
-    /// Closes its files and lets others write. Blocks.
-    pub(crate) fn close(mut self) {
-        self.files = None;
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        let files = self.files.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
-        files.data.sync_data()?;
-        let offset = self.offset + self.unsynced;
-        files.offset.write_all_at(&offset.to_be_bytes(), 0)?;
-        files.offset.sync_data()?;
-        self.offset = offset;
-        self.unsynced = 0;
-        Ok(())
-    }
-}
-
-impl Sink for PartWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let files = self.files.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
-        files.data.write_all(bytes)?;
-        self.unsynced += bytes.len() as u64;
-        if self.unsynced >= SYNC_EVERY { self.sync() } else { Ok(()) }
-    }
-
-    fn end(&mut self) -> io::Result<()> {
-        self.sync()
-    }
-
-    fn path(&self) -> &Arc<StorePath> {
-        &self.path
-    }
-}
-
-impl Drop for PartWriter {
-    fn drop(&mut self) {
-        if let Some(files) = self.files.take() {
-            drop_aside(files);
-        }
-    }
 }

@@ -359,7 +359,7 @@ async fn a_path_that_is_made_shared_or_exclusive_by_hand_loses_nothing() {
     mark(true);
     lab.config.replication = Replication::SharedVolume;
     let storage = lab.start().await;
-    assert_eq!(lab.files(), [place.clone()]);
+    assert_eq!(lab.files(), std::slice::from_ref(&place));
     assert_eq!(storage.download("kept").await.unwrap(), pattern(1000, 1));
     storage.stop().await;
     std::fs::rename(&target, staged(&left_behind(&lab), &place)).unwrap();

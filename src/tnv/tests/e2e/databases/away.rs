@@ -69,7 +69,7 @@ impl Away<'_> {
         self.assert_for("unseen-user", "unseen");
     }
 
-    /// `user` has no group yet, and `file` was never read.
+    /// `user` has neither group nor numbers yet, and `file` was never read.
     #[track_caller]
     fn assert_for(&self, user: &str, file: &str) {
         let mut storage = Wire::connect(&self.site.storage.address);
@@ -87,7 +87,7 @@ impl Away<'_> {
         let mut tracker = Wire::connect(&self.site.tracker.address);
         tracker.call(SADDRS, &key(APP, USER, "")).ok();
         self.refused(&tracker.call(SADDRS, &key(APP, user, "")));
-        self.refused(&Wire::connect(&self.site.id.address).call(ID_GET, &id_key("unseen")));
+        self.refused(&Wire::connect(&self.site.id.address).call(ID_GET, &id_key(user)));
 
         let mut web = Web::connect(&self.site.http.address);
         let part = web.get("/files/seen", &[("Range", "bytes=100000-299999")]);
@@ -120,7 +120,7 @@ impl Away<'_> {
         assert!(wire.download(&key(APP, USER, "unseen"), 0, 0).ok() == unseen.bytes());
         assert!(wire.call(DELETE, &key(APP, USER, "unseen")).ok().is_empty());
         assert_eq!(wire.call(FILESIZE, &key(APP, USER, "unseen")).refused(), 404);
-        let numbers = || Wire::connect(&self.site.id.address).call(ID_GET, &id_key("unseen")).status;
+        let numbers = || Wire::connect(&self.site.id.address).call(ID_GET, &id_key("unseen-user")).status;
         eventually("numbers", || (numbers() == 0).then_some(()));
         let files = || get(&self.site.http.address, "/files/seen", &[]).status;
         assert_eq!(files(), 200);
