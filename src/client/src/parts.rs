@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use tnv_proto::{
-    Append, Attributes, Checksum, Command, ErrorCode, FileKey, Finish, KnownUpload, Labels, Request, Server,
+    Append, Attributes, Checksum, ErrorCode, FileKey, Finish, KnownUpload, Labels, Request, Server,
     UploadProgress,
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::exchange::{Bulk, Hashing, RECENT, exchange};
 use crate::feed::Feed;
@@ -16,6 +16,11 @@ use crate::{ClientError, Source, StorageClient};
 /// The pauses before FINISH is asked for again, when its reply got lost or somebody else was writing.
 const FINISH_PAUSES: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(2)];
+/// Between two questions whether a FINISH under way is over: twice as long each time, up to a limit.
+const FIRST_POLL: Duration = Duration::from_millis(100);
+const LONGEST_POLL: Duration = Duration::from_secs(2);
+/// How fast a storage reads at least what it is to make a file of, in bytes per second.
+const FINISH_RATE: u64 = 20_000_000;
 
 /// An upload under way in parts, bound to the one storage that keeps them; made by [`crate::Client::begin`] and
 /// [`crate::Client::resume`]. Dropping it leaves the parts where they are, for a day after the last of them came.
@@ -75,18 +80,22 @@ impl Parts {
     /// FINISH: makes a file of the parts, all of which must be there. `expected` is the BLAKE3 that the whole should
     /// have, [`Checksum::UNKNOWN`] = whatever it has.
     ///
-    /// A reply that gets lost is asked for again, for a file that is stored already is a success; so is a storage
-    /// that is still busy with what a broken connection left.
+    /// A storage reads all of it first, so this takes the longer the larger it is: the reply may take
+    /// [`crate::Options::upload_reply_timeout`] and a second for every 20 MB. A reply that gets lost is asked for
+    /// again, for a file that is stored already is a success; and a FINISH that is still under way, whoever asked for
+    /// it, is waited for as long.
     ///
     /// # Errors
     /// Refused with 409 if bytes are missing, with 412 if the checksum is another one, with 423 while somebody else
     /// writes: the parts stay then. [`ClientError::Uncertain`] if the outcome is not known.
-    pub async fn finish(self, expected: Checksum) -> Result<Attributes, ClientError> {
+    pub async fn finish(mut self, expected: Checksum) -> Result<Attributes, ClientError> {
         let frame = Finish { key: self.key.clone(), expected }.to_frame();
+        let patience = self.finish_patience();
         let mut lost = None;
         let mut pauses = FINISH_PAUSES.into_iter();
+        let (mut poll, mut running_until) = (FIRST_POLL, None);
         loop {
-            let busy = match self.finish_once(&frame).await {
+            let busy = match self.finish_once(&frame, patience).await {
                 Err(error @ (ClientError::Unreachable { .. } | ClientError::Protocol { .. })) => {
                     lost = Some(error);
                     None
@@ -94,31 +103,30 @@ impl Parts {
                 Err(error) if error.code() == Some(ErrorCode::LOCKED) => Some(error),
                 outcome => return outcome,
             };
-            if let Some(pause) = pauses.next() {
-                sleep(pause).await;
-                continue;
+            let pause = if busy.is_some() && self.is_whole().await {
+                // It answers: what got lost before does not count.
+                pauses = FINISH_PAUSES.into_iter();
+                let until = *running_until.get_or_insert_with(|| Instant::now() + patience);
+                let pause = poll.min(until.saturating_duration_since(Instant::now()));
+                poll = LONGEST_POLL.min(poll * 2);
+                (!pause.is_zero()).then_some(pause)
+            } else {
+                pauses.next()
+            };
+            match pause {
+                Some(pause) => sleep(pause).await,
+                None => return Err(self.unfinished(lost, busy)),
             }
-            return Err(match (lost, busy) {
-                (Some(reason), _) => ClientError::Uncertain {
-                    server: self.storage.address().to_owned(),
-                    key: Box::new(self.key),
-                    reason: Box::new(reason),
-                },
-                (None, Some(busy)) => busy,
-                (None, None) => unreachable!("an attempt was lost or refused"),
-            });
         }
     }
 
-    /// ABORT: forgets the parts. Succeeds as well if they are gone already.
+    /// ABORT: forgets the parts. Succeeds as well if they are gone already. While somebody writes it is tried again a
+    /// few times: that may be what a broken connection has left on its way.
     ///
     /// # Errors
-    /// Refused with 423 while somebody writes; [`ClientError::Unreachable`].
-    pub async fn abort(self) -> Result<(), ClientError> {
-        match self.storage.call(&self.key.to_frame(Command::Abort)).await {
-            Err(error) if !error.is_not_found() => Err(error),
-            _ => Ok(()),
-        }
+    /// Refused with 423 while somebody goes on writing; [`ClientError::Unreachable`].
+    pub async fn abort(&self) -> Result<(), ClientError> {
+        self.storage.abort(&self.key).await.map(drop)
     }
 
     /// PROGRESS: asks how far it has come.
@@ -162,8 +170,32 @@ impl Parts {
         UploadProgress::decode(&answered.reply?).map_err(|error| self.storage.invalid(error))
     }
 
-    async fn finish_once(&self, frame: &[u8]) -> Result<Attributes, ClientError> {
-        let body = self.storage.call_slow(frame).await?;
+    /// How long the reply to a FINISH may take.
+    fn finish_patience(&self) -> Duration {
+        let options = self.storage.pools().options();
+        options.upload_reply_timeout + Duration::from_secs(self.progress.size / FINISH_RATE)
+    }
+
+    async fn finish_once(&self, frame: &[u8], patience: Duration) -> Result<Attributes, ClientError> {
+        let body = self.storage.call_slow(frame, patience).await?;
         Attributes::decode(&body).map_err(|error| self.storage.invalid(error))
+    }
+
+    /// Whether all bytes are there, so that whoever keeps others out is not writing but making a file of them.
+    async fn is_whole(&mut self) -> bool {
+        self.refresh().await.is_ok_and(|progress| progress.offset == progress.size)
+    }
+
+    /// Why a FINISH is given up.
+    fn unfinished(self, lost: Option<ClientError>, busy: Option<ClientError>) -> ClientError {
+        match (lost, busy) {
+            (Some(reason), _) => ClientError::Uncertain {
+                server: self.storage.address().to_owned(),
+                key: Box::new(self.key),
+                reason: Box::new(reason),
+            },
+            (None, Some(busy)) => busy,
+            (None, None) => unreachable!("an attempt was lost or refused"),
+        }
     }
 }

@@ -49,34 +49,61 @@ impl Client {
         if let Some(parts) = found {
             return Ok(parts);
         }
-        let (found, failed_too) = match self.other_storages(&answer).await {
-            Ok(others) => furthest(&others, key).await,
-            // A tracker too old to tell has named at least the storages above.
-            Err(error) if error.is_unknown_command() => (None, Vec::new()),
-            Err(error) => (None, vec![error]),
-        };
+        let (others, unknown) = self.other_storages(&answer).await;
+        let (found, failed_too) = furthest(&others, key).await;
         if let Some(parts) = found {
             return Ok(parts);
         }
-        failed.extend(failed_too);
-        if failed.is_empty() {
-            let failure = Failure::new(ErrorCode::NOT_FOUND, format!("there are no parts of {key}"));
-            return Err(ClientError::refused(Server::Storage, &answer.addresses.join(", "), failure));
-        }
-        let mut attempts = Attempts::default();
-        failed.into_iter().for_each(|error| attempts.push(error));
-        Err(attempts.into_error())
+        failed.extend(unknown.into_iter().chain(failed_too));
+        Err(no_parts(key, &answer, failed))
     }
 
-    /// The storages of the group that the tracker did not name and that may be there.
-    async fn other_storages(&self, answer: &StorageAddresses) -> Result<Vec<StorageClient>, ClientError> {
-        let state = self.state().await?;
+    /// ABORT at every storage of the group that is not offline: forgets an upload wherever parts of it lie. None is
+    /// asked for its progress first, so that parts that cannot be read any more go as well.
+    ///
+    /// # Errors
+    /// [`ClientError::is_not_found`] if every storage said that it has none; refused with 423 while somebody goes on
+    /// writing at one of them. If one had parts, others that do not answer are left alone.
+    pub async fn discard(&self, key: &FileKey) -> Result<(), ClientError> {
+        let answer = self.locate(&key.app, &key.user).await?;
+        let (others, unknown) = self.other_storages(&answer).await;
+        let (mut discarded, mut failed) = (false, Vec::from_iter(unknown));
+        for storage in self.clients(&answer).iter().chain(&others) {
+            match storage.abort(key).await {
+                Ok(there) => discarded |= there,
+                // What is written there is no less an upload for what lay elsewhere.
+                Err(error) if error.code() == Some(ErrorCode::LOCKED) => return Err(error),
+                Err(error) => failed.push(error),
+            }
+        }
+        if discarded { Ok(()) } else { Err(no_parts(key, &answer, failed)) }
+    }
+
+    /// The storages of the group that the tracker did not name and that may be there, and why that is not known.
+    async fn other_storages(&self, answer: &StorageAddresses) -> (Vec<StorageClient>, Option<ClientError>) {
+        let state = match self.state().await {
+            Ok(state) => state,
+            // A tracker too old to tell has named at least the first ones.
+            Err(error) if error.is_unknown_command() => return (Vec::new(), None),
+            Err(error) => return (Vec::new(), Some(error)),
+        };
         let groups = state.groups.iter().filter(|group| group.name == answer.group.as_str());
         let others = groups
             .flat_map(|group| &group.storages)
             .filter(|storage| storage.status != "OFFLINE" && !answer.addresses.contains(&storage.address));
-        Ok(others.map(|storage| self.storage(&storage.address)).collect())
+        (others.map(|storage| self.storage(&storage.address)).collect(), None)
     }
+}
+
+/// Why there are no parts: no storage has any, or some `failed` to tell.
+fn no_parts(key: &FileKey, answer: &StorageAddresses, failed: Vec<ClientError>) -> ClientError {
+    if failed.is_empty() {
+        let failure = Failure::new(ErrorCode::NOT_FOUND, format!("there are no parts of {key}"));
+        return ClientError::refused(Server::Storage, &answer.addresses.join(", "), failure);
+    }
+    let mut attempts = Attempts::default();
+    failed.into_iter().for_each(|error| attempts.push(error));
+    attempts.into_error()
 }
 
 /// The parts of an upload at the storage where most of it lies, and what went wrong with those that could not tell.

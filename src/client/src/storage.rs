@@ -1,12 +1,14 @@
 //! Storages.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tnv_proto::{
-    Attributes, Begin, Checksum, Command, FileKey, FileList, KnownUpload, List, Read, Request, Server,
-    UploadProgress,
+    Attributes, Begin, Checksum, Command, ErrorCode, FileKey, FileList, KnownUpload, List, Read, Request,
+    Server, UploadProgress,
 };
+use tokio::time::sleep;
 
 use crate::connection::SMALL_REPLY;
 use crate::pool::{Pooled, Pools};
@@ -14,6 +16,13 @@ use crate::{ClientError, Download, Options, Source, Uploaded, upload};
 
 /// The longest page of a list that is accepted, in bytes: 1,000 files with the longest names fit.
 const MAX_PAGE: u64 = 4 * 1024 * 1024;
+/// The pauses before ABORT is asked for again while somebody writes.
+const ABORT_PAUSES: [Duration; 4] = [
+    Duration::from_millis(100),
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+];
 
 /// One storage, asked over pooled connections. [`crate::Client`] finds the right one and tries others. Clones share
 /// the connections.
@@ -179,6 +188,25 @@ impl StorageClient {
         UploadProgress::decode(&body).map_err(|error| self.invalid(error))
     }
 
+    /// ABORT: whether there were parts of an upload that are forgotten now. Tried again a few times while somebody
+    /// writes to it.
+    pub(crate) async fn abort(&self, key: &FileKey) -> Result<bool, ClientError> {
+        let frame = key.to_frame(Command::Abort);
+        let mut pauses = ABORT_PAUSES.into_iter();
+        loop {
+            match self.call(&frame).await {
+                Ok(_) => return Ok(true),
+                // A storage too old for parts has none.
+                Err(error) if error.is_not_found() || error.is_unknown_command() => return Ok(false),
+                Err(error) if error.code() == Some(ErrorCode::LOCKED) => match pauses.next() {
+                    Some(pause) => sleep(pause).await,
+                    None => return Err(error),
+                },
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     pub(crate) fn pools(&self) -> &Pools {
         &self.pools
     }
@@ -192,9 +220,8 @@ impl StorageClient {
         self.pools.call(Server::Storage, &self.address, frame, SMALL_REPLY).await
     }
 
-    /// The same for a request that makes the storage sync or read a whole file before it replies.
-    pub(crate) async fn call_slow(&self, frame: &[u8]) -> Result<Bytes, ClientError> {
-        let patience = self.pools.options().upload_reply_timeout;
+    /// The same for a request that makes the storage read a whole file before it replies, which may take so long.
+    pub(crate) async fn call_slow(&self, frame: &[u8], patience: Duration) -> Result<Bytes, ClientError> {
         let (mut connection, len) =
             self.pools.request_within(Server::Storage, &self.address, frame, patience).await?;
         connection.body(len, SMALL_REPLY).await

@@ -161,7 +161,8 @@ fn parse_filter(level: &str) -> Result<EnvFilter, LevelError> {
     if let Some(word) = words.find(|word| !is_level(word)) {
         return Err(LevelError::Word(word.to_owned()));
     }
-    Ok(EnvFilter::builder().parse(level)?)
+    // What the driver calls an error is often none, such as a pooled connection that died; our own lines say what matters.
+    Ok(EnvFilter::builder().parse(format!("mysql_async=off,{level}"))?)
 }
 
 /// The convention of no-color.org.

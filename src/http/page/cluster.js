@@ -51,7 +51,7 @@ export function closeCluster() {
 
 const seconds = () => performance.now() / 1000;
 // Not the id alone: storages that share a volume have the same one.
-const keyOf = (storage) => `${storage.id} ${storage.address}`;
+const keyOf = ({ id, host, address }) => `${id} ${host} ${address}`;
 const all = () => (state?.groups ?? []).flatMap((group) => group.storages ?? []);
 /** Of groups, whose trackers count a shared volume once, or of the load of one storage. */
 const sum = (holders, field) => holders.reduce((total, holder) => total + (holder[field] ?? 0), 0);

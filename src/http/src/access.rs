@@ -1,10 +1,9 @@
 //! One line in the log, and one count in the metrics, for every request; written when its answer is over.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hyper::{Method, StatusCode, Uri};
-use tokio::sync::watch;
 
 use crate::metrics::HttpMetrics;
 
@@ -20,50 +19,10 @@ pub(crate) struct Access {
     status: Option<StatusCode>,
     bytes: u64,
     complete: bool,
-    _busy: BusyGuard,
-}
-
-/// How many answers of a connection are not over.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Busy(watch::Sender<usize>);
-
-#[derive(Debug)]
-struct BusyGuard(Busy);
-
-impl Busy {
-    /// Returns when no answer has been under way for this long.
-    pub(crate) async fn idle(&self, patience: Duration) {
-        let mut answers = self.0.subscribe();
-        loop {
-            // The sender is here: neither wait can fail.
-            let _ = answers.wait_for(|answers| *answers == 0).await;
-            tokio::select! {
-                () = tokio::time::sleep(patience) => return,
-                _ = answers.wait_for(|answers| *answers > 0) => {}
-            }
-        }
-    }
-
-    fn enter(&self) -> BusyGuard {
-        self.0.send_modify(|answers| *answers += 1);
-        BusyGuard(self.clone())
-    }
-}
-
-impl Drop for BusyGuard {
-    fn drop(&mut self) {
-        self.0.0.send_modify(|answers| *answers -= 1);
-    }
 }
 
 impl Access {
-    pub(crate) fn begin(
-        peer: SocketAddr,
-        busy: &Busy,
-        route: &'static str,
-        method: &Method,
-        uri: &Uri,
-    ) -> Access {
+    pub(crate) fn begin(peer: SocketAddr, route: &'static str, method: &Method, uri: &Uri) -> Access {
         Access {
             peer,
             route,
@@ -73,7 +32,6 @@ impl Access {
             status: None,
             bytes: 0,
             complete: false,
-            _busy: busy.enter(),
         }
     }
 

@@ -18,8 +18,8 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::access::Busy;
 use crate::config::Config;
+use crate::seat::Seats;
 use crate::service::Gateway;
 use crate::stream::ClientStream;
 
@@ -46,6 +46,8 @@ pub(crate) struct Protocols {
     http2: http2::Builder<Tasks>,
     /// How long a connection may be without a request.
     idle: Duration,
+    /// How long a client may take nothing.
+    progress_timeout: Duration,
     shutdown: CancellationToken,
     abort: CancellationToken,
 }
@@ -93,7 +95,14 @@ impl Protocols {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT);
-        Protocols { http1, http2, idle: config.header_timeout, shutdown, abort }
+        Protocols {
+            http1,
+            http2,
+            idle: config.header_timeout,
+            progress_timeout: config.progress_timeout,
+            shutdown,
+            abort,
+        }
     }
 
     /// Serves a connection until it ends, or until requests under way were answered after `shutdown`.
@@ -102,25 +111,25 @@ impl Protocols {
         mut stream: ClientStream<TcpStream>,
         peer: SocketAddr,
         gateway: Arc<Gateway>,
+        seats: Seats,
     ) {
         let is_http2 = tokio::select! {
             told = begins_with_preface(&mut stream, self.idle) => told,
             () = self.shutdown.cancelled() => return,
         };
-        let busy = Busy::default();
         let answer = service_fn(|request| {
-            let (gateway, busy) = (gateway.clone(), busy.clone());
-            async move { Ok::<_, Infallible>(gateway.answer(request, peer, &busy).await) }
+            let (gateway, seats) = (gateway.clone(), seats.clone());
+            async move { Ok::<_, Infallible>(gateway.answer(request, peer, &seats).await) }
         });
         let ended = match is_http2 {
             Ok(true) => {
                 let connection = self.http2.serve_connection(TokioIo::new(stream), answer);
-                self.finish(connection, peer, busy.idle(self.idle)).await
+                self.finish(connection, peer, Some(&seats)).await
             }
             Ok(false) => {
                 // An idle one ends by its header timeout.
                 let connection = self.http1.serve_connection(TokioIo::new(stream), answer);
-                self.finish(connection, peer, std::future::pending()).await
+                self.finish(connection, peer, None).await
             }
             Err(error) => return tracing::debug!(%peer, %error, "connection ended"),
         };
@@ -145,18 +154,19 @@ impl Protocols {
         let _ = tokio::time::timeout(patience, connection).await;
     }
 
-    /// Drives a connection to its end; no more requests are taken after `shutdown` or `idle`.
+    /// Drives a connection to its end. No more requests are taken after `shutdown`, and when none of `seats` has been
+    /// taken for too long; should that last, nobody takes what was answered either.
     async fn finish<C: GracefulConnection<Error = hyper::Error>>(
         &self,
         connection: C,
         peer: SocketAddr,
-        idle: impl Future<Output = ()>,
+        seats: Option<&Seats>,
     ) -> hyper::Result<()> {
         let mut connection = std::pin::pin!(connection);
         tokio::select! {
             ended = connection.as_mut() => return ended,
             () = self.shutdown.cancelled() => {}
-            () = idle => {}
+            () = idle(seats, self.idle) => {}
         }
         connection.as_mut().graceful_shutdown();
         tokio::select! {
@@ -165,7 +175,15 @@ impl Protocols {
                 tracing::info!(%peer, "connection cut off: the server is stopping");
                 Ok(())
             }
+            () = idle(seats, self.progress_timeout) => Ok(()),
         }
+    }
+}
+
+async fn idle(seats: Option<&Seats>, patience: Duration) {
+    match seats {
+        Some(seats) => seats.idle(patience).await,
+        None => std::future::pending().await,
     }
 }
 

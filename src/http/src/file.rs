@@ -63,7 +63,8 @@ pub(crate) async fn answer(
     if request.method == Method::HEAD {
         return Ok(file.headed(&plan, Body::empty()));
     }
-    let source = FileSource { client: client.clone(), key, checksum: attributes.blake3 };
+    let (size, checksum) = (file.size, attributes.blake3);
+    let source = FileSource { client: client.clone(), key, size, checksum };
     let body = open(source, &plan, file.size).await?;
     Ok(file.headed(&plan, body))
 }

@@ -1,6 +1,7 @@
 //! A form with a file in it (multipart/form-data, RFC 7578). The file is streamed, so its length must be known before
 //! its bytes: it is what the request's length leaves behind the fields before it, if nothing but the form's end
-//! follows. That is how browsers and curl send a form with one file; a form of another shape is refused.
+//! follows. That is how browsers and curl send a form with one file; a form of another shape is refused. The line break
+//! at its very end may be missing in a form that is short enough to be looked at as a whole.
 
 mod header;
 
@@ -14,7 +15,7 @@ use memchr::memmem;
 use tokio::io::{AsyncRead, ReadBuf};
 
 pub(crate) use header::{Boundary, file_name};
-use header::{PartHeader, Scan, scan};
+use header::{PartHeader, Scanner};
 
 use crate::inflow::{Fault, Inflow, refusal};
 use crate::refusal::Refusal;
@@ -23,6 +24,8 @@ use crate::refusal::Refusal;
 pub(crate) const MAX_HEAD: usize = 64 * 1024;
 
 const FILE_LAST: &str = "send one file, as the last part of the form, with the field name \"file\"";
+
+const BAD_END: &str = "the form does not end with its boundary and a line break";
 
 /// The file of a form: its bytes are still to be read.
 pub(crate) struct FormFile {
@@ -45,11 +48,14 @@ impl FormFile {
     ) -> Result<FormFile, Refusal> {
         let mut window = BytesMut::new();
         let mut read = 0;
+        let mut scanner = Scanner::new(boundary);
+        // A short form is there as a whole before its file is looked at, so that its end tells how it ends.
+        let whole = length <= MAX_HEAD as u64;
         let (part, start) = loop {
-            match scan(&window, boundary).map_err(bad_form)? {
-                Scan::File(part, start) => break (part, start),
-                Scan::Unfinished if window.len() > MAX_HEAD => return Err(bad_form(FILE_LAST)),
-                Scan::Unfinished => {}
+            match scanner.scan(&window).map_err(bad_form)? {
+                Some(found) if read == length || !whole => break found,
+                None if window.len() > MAX_HEAD => return Err(bad_form(FILE_LAST)),
+                _ => {}
             }
             let chunk = inflow.chunk().await.map_err(|error| refusal(&error))?;
             if chunk.is_empty() {
@@ -59,10 +65,12 @@ impl FormFile {
             window.extend_from_slice(&chunk);
         };
         window.advance(start);
-        let left = length.checked_sub(read - window.len() as u64 + boundary.tail().len() as u64);
+        let bare = whole && window.ends_with(boundary.bare_tail());
+        let tail = if bare { boundary.bare_tail() } else { boundary.tail() }.len();
+        let left = length.checked_sub(read - window.len() as u64 + tail as u64);
         let left = left.ok_or_else(|| bad_form("the form ends before its file does"))?;
         let PartHeader { name, content_type, .. } = part;
-        let mut reader = FormReader { inflow, window, searched: 0, boundary: boundary.clone(), left };
+        let mut reader = FormReader { inflow, window, searched: 0, boundary: boundary.clone(), tail, left };
         if left == 0 {
             // Nobody reads an empty file, so its end is looked at here.
             std::future::poll_fn(|cx| reader.poll_end(cx)).await.map_err(|error| refusal(&error))?;
@@ -87,6 +95,8 @@ pub(crate) struct FormReader {
     /// How much of the window holds no delimiter.
     searched: usize,
     boundary: Boundary,
+    /// The length of the form's end.
+    tail: usize,
     /// Bytes of the file that were not given yet.
     left: u64,
 }
@@ -94,21 +104,22 @@ pub(crate) struct FormReader {
 impl FormReader {
     /// How many bytes of the window can be given.
     fn releasable(&mut self) -> io::Result<usize> {
-        let (delimiter, tail) = (self.boundary.delimiter(), self.boundary.tail());
+        let delimiter = self.boundary.delimiter();
         let from = self.searched.saturating_sub(delimiter.len() - 1);
         let found = memmem::find(&self.window[from..], delimiter).map(|at| from + at);
         if found.is_some_and(|at| (at as u64) < self.left) {
             return Err(Fault::error(FILE_LAST));
         }
         self.searched = self.window.len();
-        let whole = self.left + tail.len() as u64;
+        let whole = self.left + self.tail as u64;
         if (self.window.len() as u64) < whole {
-            return Ok(self.window.len().saturating_sub(tail.len()));
+            return Ok(self.window.len().saturating_sub(self.tail));
         }
         // All of it is here: `left` fits.
         let left = self.left as usize;
-        if self.window[left..] != *tail {
-            return Err(Fault::error("the form does not end with its boundary and a line break"));
+        let tail = &self.window[left..];
+        if tail.len() != self.tail || !self.boundary.tail().starts_with(tail) {
+            return Err(Fault::error(BAD_END));
         }
         Ok(left)
     }
@@ -124,7 +135,7 @@ impl FormReader {
 
     /// Waits for the end of the form behind a file of no bytes.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.window.len() < self.boundary.tail().len() {
+        while self.window.len() < self.tail {
             ready!(self.poll_fill(cx))?;
         }
         Poll::Ready(self.releasable().map(drop))

@@ -14,6 +14,9 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::metrics::HttpMetrics;
 use crate::refusal::Refusal;
 
+/// How fast what is kept in memory must come on average, in bytes per second.
+const MIN_RATE: u64 = 64 * 1024;
+
 /// The body of a request. Its first read is what makes the server answer `Expect: 100-continue`.
 pub(crate) struct Inflow {
     body: Incoming,
@@ -76,12 +79,27 @@ impl Inflow {
         std::future::poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
-    /// The whole body, of at most `limit` bytes.
+    /// The whole body, of at most `limit` bytes, which must come at [`MIN_RATE`].
     ///
     /// # Errors
     /// 413 for a longer one; a [`refusal`] if it does not arrive.
     pub(crate) async fn whole(&mut self, limit: usize) -> Result<Bytes, Refusal> {
-        let mut whole = BytesMut::new();
+        self.whole_seen(limit, |_| {}).await
+    }
+
+    /// The same, with each chunk shown to `see` as it comes.
+    pub(crate) async fn whole_seen(
+        &mut self,
+        limit: usize,
+        see: impl FnMut(&[u8]),
+    ) -> Result<Bytes, Refusal> {
+        let patience = self.patience + Duration::from_secs(limit as u64 / MIN_RATE);
+        let gathered = tokio::time::timeout(patience, self.gather(limit, see)).await;
+        gathered.unwrap_or_else(|_| Err(refusal(&ErrorKind::TimedOut.into())))
+    }
+
+    async fn gather(&mut self, limit: usize, mut see: impl FnMut(&[u8])) -> Result<Bytes, Refusal> {
+        let mut whole = BytesMut::with_capacity(limit);
         loop {
             let chunk = self.chunk().await.map_err(|error| refusal(&error))?;
             if chunk.is_empty() {
@@ -91,6 +109,7 @@ impl Inflow {
                 let sentence = format!("the body is longer than {limit} bytes");
                 return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, sentence));
             }
+            see(&chunk);
             whole.extend_from_slice(&chunk);
         }
     }
@@ -101,9 +120,9 @@ pub(crate) fn refusal(error: &io::Error) -> Refusal {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Fault>()) {
         Some(fault) => Refusal::new(StatusCode::BAD_REQUEST, fault.0.clone()),
         None if error.kind() == ErrorKind::TimedOut => {
-            Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body came too slowly; no file was made of it")
+            Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body came too slowly")
         }
-        None => Refusal::new(StatusCode::BAD_REQUEST, "the body ended too early; no file was made of it"),
+        None => Refusal::new(StatusCode::BAD_REQUEST, "the body ended too early"),
     }
 }
 

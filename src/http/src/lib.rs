@@ -24,6 +24,7 @@ mod page;
 mod pages;
 mod session;
 mod tus;
+mod unfinished;
 mod upload;
 mod view;
 
@@ -39,6 +40,7 @@ mod body;
 mod inflow;
 mod metrics;
 mod refusal;
+mod seat;
 mod stream;
 
 pub use config::Config;

@@ -11,11 +11,14 @@ use crate::host;
 /// gateway, or one of an origin that is configured.
 pub(crate) fn may_change(request: &Parts, cors: &Cors) -> bool {
     // Browsers say it themselves, and scripts cannot forge it.
-    if request.headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin") {
+    let site = request.headers.get("sec-fetch-site");
+    if site.is_some_and(|site| site == "same-origin") {
         return true;
     }
     let mut origins = request.headers.get_all(ORIGIN).iter();
     match (origins.next(), origins.next()) {
+        // Another page then, which does not say whose it is.
+        (None, _) if site.is_some_and(|site| site != "none") => *cors == Cors::Any,
         (None, _) => true,
         (Some(origin), None) => {
             cors.lists(origin) || origin.to_str().is_ok_and(|origin| is_own(origin, request))
@@ -82,6 +85,19 @@ mod tests {
         assert!(!check(&[("origin", "http://a.example")], &[]));
         let two = [("host", "a"), ("origin", "http://a"), ("origin", "http://b")];
         assert!(!check(&two, &[]));
+    }
+
+    #[test]
+    fn pages_that_do_not_say_whose_they_are_may_not() {
+        for site in ["cross-site", "same-site", "something-new"] {
+            let fields = [("host", "a.example"), ("sec-fetch-site", site)];
+            assert!(!check(&fields, &[]), "{site}");
+            assert!(!check(&fields, &["https://b.example"]), "{site}");
+            assert!(check(&fields, &["*"]), "{site}");
+            let named = [("host", "a.example"), ("origin", "https://b.example"), ("sec-fetch-site", site)];
+            assert!(check(&named, &["https://b.example"]), "{site}");
+        }
+        assert!(check(&[("host", "a.example"), ("sec-fetch-site", "none")], &[]), "typed by a person");
     }
 
     #[test]

@@ -24,6 +24,12 @@ impl ByteRange {
     pub(crate) fn len(&self) -> u64 {
         self.end - self.start + 1
     }
+
+    /// The same without its first bytes; `None` if nothing is left.
+    pub(crate) fn behind(&self, skipped: u64) -> Option<ByteRange> {
+        let start = self.start.checked_add(skipped).filter(|start| *start <= self.end)?;
+        Some(ByteRange { start, end: self.end })
+    }
 }
 
 /// As in Content-Range: `0-499`.

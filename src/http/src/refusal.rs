@@ -92,6 +92,28 @@ impl Refusal {
         refusal.logged(error, subject)
     }
 
+    /// The same for one that came in the request's body: if the client is the reason, `outcome` tells it what has become
+    /// of what had arrived.
+    pub(crate) fn received(error: &ClientError, subject: &dyn std::fmt::Display, outcome: &str) -> Refusal {
+        match error {
+            ClientError::Local { source, .. } => {
+                let mut refusal = inflow::refusal(source);
+                refusal.sentence = format!("{}; {outcome}", refusal.sentence).into();
+                refusal.logged(error, subject)
+            }
+            _ => Refusal::upload(error, subject),
+        }
+    }
+
+    /// What it means if it cannot be told how far an upload has come.
+    pub(crate) fn parts(error: &ClientError, subject: &dyn std::fmt::Display) -> Refusal {
+        if error.code() != Some(ErrorCode::INTERNAL) {
+            return Refusal::upload(error, subject);
+        }
+        let sentence = "the upload's parts are damaged: DELETE it and begin anew";
+        Refusal::new(StatusCode::BAD_GATEWAY, sentence).logged(error, subject)
+    }
+
     fn of_upload(error: &ClientError) -> Refusal {
         match error.code() {
             Some(ErrorCode::CONFLICT) => Refusal::new(

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::Config;
 use crate::connection::Protocols;
 use crate::metrics::HttpMetrics;
+use crate::seat::Seats;
 use crate::service::Gateway;
 use crate::stream::ClientStream;
 
@@ -125,8 +126,9 @@ impl Acceptor {
         let (protocols, gateway) = (self.protocols.clone(), self.gateway.clone());
         if let Ok(permit) = self.permits.clone().try_acquire_owned() {
             let connected = HttpMetrics::global().connected();
+            let seats = Seats::new(self.permits.clone());
             tasks.spawn(async move {
-                protocols.serve(stream, peer, gateway).await;
+                protocols.serve(stream, peer, gateway, seats).await;
                 drop((permit, connected));
             });
             return true;

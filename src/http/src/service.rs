@@ -9,13 +9,14 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use tnv_client::Client;
 
-use crate::access::{Access, Busy};
+use crate::access::Access;
 use crate::body::Body;
 use crate::config::Config;
 use crate::cors::Cors;
 use crate::host::Hosts;
 use crate::refusal::Refusal;
 use crate::route::{Route, route};
+use crate::seat::Seats;
 use crate::session::Sessions;
 use crate::view::Owner;
 use crate::{file, list, origin, page, pages, tus, upload};
@@ -27,6 +28,7 @@ pub(crate) struct Gateway {
     pub(crate) writing: bool,
     pub(crate) max_upload_size: u64,
     pub(crate) progress_timeout: Duration,
+    pub(crate) checking: tus::CheckingRoom,
     max_ranges: usize,
     cors: Cors,
     hosts: Hosts,
@@ -41,6 +43,7 @@ impl Gateway {
             writing: config.writing,
             max_upload_size: config.max_upload_size,
             progress_timeout: config.progress_timeout,
+            checking: tus::CheckingRoom::new(),
             max_ranges: config.max_ranges,
             cors: Cors::new(&config.cors_origins),
             hosts: Hosts::new(&config.hosts, tnv_common::host::name()),
@@ -48,17 +51,18 @@ impl Gateway {
         }
     }
 
-    /// Answers a request. A body that its route does not take is left unread.
+    /// Answers a request, if there is a place for it. A body that its route does not take is left unread.
     pub(crate) async fn answer(
         &self,
         request: Request<Incoming>,
         peer: SocketAddr,
-        busy: &Busy,
+        seats: &Seats,
     ) -> Response<Body> {
+        let Some(seat) = seats.take() else { return self.turn_away(request, peer) };
         let (request, body) = request.into_parts();
         let route = route(request.uri.path(), &self.owner.app, &self.owner.user);
         let name = route.as_ref().map_or("unknown", Route::name);
-        let access = Access::begin(peer, busy, name, &request.method, &request.uri);
+        let access = Access::begin(peer, name, &request.method, &request.uri);
         let answer = match &route {
             Ok(route) => self.dispatch(route, &request, body).await,
             Err(sentence) => Err(Refusal::bad(sentence.clone())),
@@ -67,13 +71,17 @@ impl Gateway {
         if route.is_ok_and(|route| route.is_tus()) {
             tus::mark(response.headers_mut());
         }
-        response
+        response.map(|body| match request.version {
+            // Before, the connection's own timer does.
+            Version::HTTP_2 => body.seated(seat, seats).watched(self.progress_timeout),
+            _ => body.seated(seat, seats),
+        })
     }
 
-    /// Tells a connection over the limit that it is one too many.
+    /// Tells a connection over the limit, or a request that shares one, that it is one too many.
     pub(crate) fn turn_away(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
         let (request, _) = request.into_parts();
-        let access = Access::begin(peer, &Busy::default(), "unknown", &request.method, &request.uri);
+        let access = Access::begin(peer, "unknown", &request.method, &request.uri);
         let full = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many connections; try again soon");
         self.finish(Err(full), &request, access)
     }

@@ -5,37 +5,39 @@
 
 mod checksum;
 mod metadata;
+mod part;
 
+use std::io::ErrorKind;
 use std::time::{Duration, UNIX_EPOCH};
 
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use hyper::header::{CACHE_CONTROL, HeaderName, HeaderValue, LOCATION};
 use hyper::http::request::Parts as Head;
 use hyper::{HeaderMap, Method, Response, StatusCode};
-use tnv_client::{ClientError, Parts, Source, new_file_id};
+use tnv_client::{ClientError, Parts, new_file_id};
 use tnv_proto::{AppId, Attributes, Checksum, FileKey, UploadProgress, UserId};
 
 use crate::body::Body;
-use crate::inflow::Inflow;
 use crate::metrics::HttpMetrics;
 use crate::refusal::Refusal;
 use crate::service::Gateway;
-use crate::upload::{check_size, labels, length};
-use checksum::{ALGORITHMS, PartChecksum};
+use crate::unfinished::Unfinished;
+use crate::upload::{check_size, labels};
+use checksum::ALGORITHMS;
+use part::{Broken, Part};
+
+pub(crate) use part::CheckingRoom;
 
 const VERSION: HeaderValue = HeaderValue::from_static("1.0.0");
 const EXTENSIONS: HeaderValue =
     HeaderValue::from_static("creation,creation-with-upload,termination,checksum,expiration");
-const PART_TYPE: &str = "application/offset+octet-stream";
-/// The longest part with a checksum, in bytes: it waits in memory until the checksum is known to be right.
-const MAX_CHECKED: usize = 8 * 1024 * 1024;
+const NOTHING_STORED: &str = "nothing was stored";
 
 const RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
 const OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 const LENGTH: HeaderName = HeaderName::from_static("upload-length");
 const EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
 const METADATA: HeaderName = HeaderName::from_static("upload-metadata");
-const CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
 const TUS_VERSION: HeaderName = HeaderName::from_static("tus-version");
 
 /// The method that is meant: some clients can send POST only and name the real one in a header.
@@ -91,16 +93,22 @@ pub(crate) async fn create(
         false => Some(Part::of(request, &body, 0, size)?),
     };
     let key = FileKey { app: app.clone(), user: user.clone(), file: new_file_id(user) };
-    let begun = gateway.client.begin(&key, size, &labels).await;
-    let mut parts = begun.map_err(|error| Refusal::upload(&error, &key))?;
+    // Until its address is told nobody could go on with it.
+    let unfinished = Unfinished::new(&gateway.client, &key);
+    let mut parts = match gateway.client.begin(&key, size, &labels).await {
+        Ok(parts) => parts,
+        Err(error) => {
+            unfinished.keep();
+            return Err(Refusal::upload(&error, &key));
+        }
+    };
     if let Some(part) = &first {
         let _uploading = HttpMetrics::global().uploading();
         match part.append(&mut parts, gateway, body).await {
             Ok(()) => {}
-            Err(Broken::Refused(refusal)) => {
-                // Its address is told to nobody. If this fails, the storage forgets it by itself after a while.
-                let _ = parts.abort().await;
-                return Err(refusal);
+            Err(Broken::Refused(refusal)) => return Err(refusal),
+            Err(Broken::Failed(error)) if is_gone(&error) => {
+                return Err(Refusal::received(&error, &key, NOTHING_STORED));
             }
             // It exists, and the client can go on where it stands.
             Err(Broken::Failed(error)) => {
@@ -115,6 +123,7 @@ pub(crate) async fn create(
     let mut response = empty(StatusCode::CREATED);
     put(response.headers_mut(), LOCATION, &gateway.owner.path("tus", &key));
     tell(response.headers_mut(), progress);
+    unfinished.keep();
     Ok(response)
 }
 
@@ -165,15 +174,16 @@ pub(crate) async fn append(
         Found::File(_) => return Err(Refusal::new(StatusCode::CONFLICT, "the upload is complete already")),
     };
     let progress = parts.progress();
-    let part = Part::of(request, &body, offset, progress.size)?;
+    // First: a client that is told this knows what to do, whatever else is wrong.
     if offset != progress.offset {
         let sentence = format!("Upload-Offset is {offset}, but the upload stands at {}", progress.offset);
         return Err(Refusal::new(StatusCode::CONFLICT, sentence));
     }
+    let part = Part::of(request, &body, offset, progress.size)?;
     let _uploading = HttpMetrics::global().uploading();
     part.append(&mut parts, gateway, body).await.map_err(|broken| match broken {
         Broken::Refused(refusal) => refusal,
-        Broken::Failed(error) => Refusal::upload(&error, key),
+        Broken::Failed(error) => Refusal::received(&error, key, "ask with HEAD where to go on"),
     })?;
     let progress = parts.progress();
     if progress.offset == progress.size {
@@ -184,14 +194,18 @@ pub(crate) async fn append(
     Ok(response)
 }
 
-/// Answers a DELETE: forgets an upload, and removes the file if it has become one.
+/// Answers a DELETE: forgets an upload, and removes the file if it has become one. How far it has come is not asked: what
+/// is damaged must go as well.
 pub(crate) async fn terminate(gateway: &Gateway, key: &FileKey) -> Result<Response<Body>, Refusal> {
-    let ended = match find(gateway, key).await? {
-        Found::Parts(parts) => parts.abort().await,
-        Found::File(_) => gateway.client.delete(key).await,
+    let found = |outcome: Result<(), ClientError>| match outcome {
+        Ok(()) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(Refusal::upload(&error, key)),
     };
-    ended.map_err(|error| Refusal::upload(&error, key))?;
-    Ok(empty(StatusCode::NO_CONTENT))
+    let parts = found(gateway.client.discard(key).await)?;
+    // Also beside parts: a storage that dies in between leaves both.
+    let file = found(gateway.client.delete(key).await)?;
+    if parts || file { Ok(empty(StatusCode::NO_CONTENT)) } else { Err(no_upload()) }
 }
 
 /// What there is under an upload's id.
@@ -205,13 +219,22 @@ async fn find(gateway: &Gateway, key: &FileKey) -> Result<Found, Refusal> {
         Ok(parts) => Ok(Found::Parts(parts)),
         Err(error) if error.is_not_found() => {
             let file = gateway.client.stat(key).await.map_err(|error| match error.is_not_found() {
-                true => Refusal::new(StatusCode::NOT_FOUND, "there is no such upload, or it has expired"),
+                true => no_upload(),
                 false => Refusal::upstream(&error, key),
             })?;
             Ok(Found::File(file))
         }
-        Err(error) => Err(Refusal::upload(&error, key)),
+        Err(error) => Err(Refusal::parts(&error, key)),
     }
+}
+
+fn no_upload() -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, "there is no such upload, or it has expired")
+}
+
+/// Whether the client has left: an answer would not reach it.
+fn is_gone(error: &ClientError) -> bool {
+    matches!(error, ClientError::Local { source, .. } if source.kind() == ErrorKind::UnexpectedEof)
 }
 
 async fn finish(parts: Parts, key: &FileKey) -> Result<(), Refusal> {
@@ -219,66 +242,6 @@ async fn finish(parts: Parts, key: &FileKey) -> Result<(), Refusal> {
         Ok(_) => Ok(()),
         Err(error) => Err(Refusal::upload(&error, key)),
     }
-}
-
-/// Bytes that a request brings.
-struct Part {
-    len: u64,
-    checksum: Option<PartChecksum>,
-}
-
-/// Why a part was not appended.
-enum Broken {
-    Refused(Refusal),
-    Failed(ClientError),
-}
-
-impl Part {
-    /// What the header says of the body, which is to stand at `offset` of `size` bytes.
-    fn of(request: &Head, body: &Incoming, offset: u64, size: u64) -> Result<Part, Refusal> {
-        if request.headers.get(CONTENT_TYPE).is_none_or(|kind| kind != PART_TYPE) {
-            let sentence = format!("the Content-Type of a part must be {PART_TYPE}");
-            return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence));
-        }
-        let len = length(&request.headers, body)?;
-        if offset.checked_add(len).is_none_or(|end| end > size) {
-            return Err(Refusal::too_large(format!(
-                "{len} bytes from {offset} are more than the upload's {size}"
-            )));
-        }
-        let checksum = match text(&request.headers, CHECKSUM)? {
-            "" => None,
-            header => Some(PartChecksum::parse(header).map_err(Refusal::bad)?),
-        };
-        if checksum.is_some() && len > MAX_CHECKED as u64 {
-            return Err(Refusal::too_large(format!("a part with a checksum may have {MAX_CHECKED} bytes")));
-        }
-        Ok(Part { len, checksum })
-    }
-
-    async fn append(&self, parts: &mut Parts, gateway: &Gateway, body: Incoming) -> Result<(), Broken> {
-        if self.len == 0 {
-            return Ok(());
-        }
-        let mut inflow = Inflow::new(body, gateway.progress_timeout);
-        let source = match &self.checksum {
-            None => Source::Stream { reader: Box::new(inflow), size: self.len },
-            Some(checksum) => {
-                let bytes = inflow.whole(MAX_CHECKED).await.map_err(Broken::Refused)?;
-                if !checksum.is_of(&bytes) {
-                    return Err(Broken::Refused(mismatch()));
-                }
-                Source::Memory(bytes)
-            }
-        };
-        parts.append(source).await.map(drop).map_err(Broken::Failed)
-    }
-}
-
-/// 460, which tus has made up.
-fn mismatch() -> Refusal {
-    let status = StatusCode::from_u16(460).unwrap_or(StatusCode::BAD_REQUEST);
-    Refusal::new(status, "the part does not have the checksum that it should have; it was dropped")
 }
 
 /// A header as text; empty if it is not there.

@@ -4,7 +4,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue, LOCATION};
 use hyper::http::request::Parts as Head;
 use hyper::{HeaderMap, Response, StatusCode};
-use tnv_client::{Client, ClientError, Parts, Source, new_file_id};
+use tnv_client::{Client, ClientError, Source, new_file_id};
 use tnv_proto::{AppId, Attributes, Checksum, FileKey, Labels, UserId};
 
 use crate::body::Body;
@@ -16,7 +16,10 @@ use crate::pages::json;
 use crate::query::Query;
 use crate::refusal::Refusal;
 use crate::service::Gateway;
+use crate::unfinished::Unfinished;
 use crate::view::FileView;
+
+const NOTHING_STORED: &str = "nothing was stored";
 
 /// A file that is to be stored.
 struct NewFile {
@@ -43,7 +46,7 @@ pub(crate) async fn create(
     } else {
         gateway.client.store(&key, &labels, new.source).await
     };
-    let attributes = stored.map_err(|error| Refusal::upload(&error, &key))?;
+    let attributes = stored.map_err(|error| Refusal::received(&error, &key, NOTHING_STORED))?;
     created(gateway, &key, &attributes)
 }
 
@@ -115,50 +118,20 @@ async fn store_asked(
     labels: &Labels,
     source: Source,
 ) -> Result<Attributes, ClientError> {
-    let size = source.size();
-    let mut unfinished = Unfinished(Some(client.begin(key, size, labels).await?));
-    let appended = match &mut unfinished.0 {
-        Some(parts) if size > 0 => parts.append(source).await.map(drop),
-        _ => Ok(()),
+    let unfinished = Unfinished::new(client, key);
+    let mut parts = match client.begin(key, source.size(), labels).await {
+        Ok(parts) => parts,
+        Err(error) => {
+            unfinished.keep();
+            return Err(error);
+        }
     };
-    let parts = unfinished.0.take();
-    match (parts, appended) {
-        (Some(parts), Ok(())) => finish_or_forget(client, key, parts).await,
-        (Some(parts), Err(error)) => {
-            forget(parts).await;
-            Err(error)
-        }
-        (None, _) => unreachable!("it is taken here only"),
+    if source.size() > 0 {
+        parts.append(source).await?;
     }
-}
-
-/// Makes a file of an upload. One that cannot be made a file is forgotten.
-async fn finish_or_forget(client: &Client, key: &FileKey, parts: Parts) -> Result<Attributes, ClientError> {
-    let finished = parts.finish(Checksum::UNKNOWN).await;
-    if matches!(finished, Err(ClientError::Refused { .. }))
-        && let Ok(parts) = client.resume(key).await
-    {
-        forget(parts).await;
-    }
-    finished
-}
-
-/// An upload that is forgotten if it is not taken out of here, even if the client is gone and the future dropped.
-struct Unfinished(Option<Parts>);
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Some(parts) = self.0.take() {
-            tokio::spawn(forget(parts));
-        }
-    }
-}
-
-async fn forget(parts: Parts) {
-    if let Err(error) = parts.abort().await {
-        // The storage forgets it by itself after a while.
-        tracing::debug!(%error, "an upload that failed was not forgotten");
-    }
+    let attributes = parts.finish(Checksum::UNKNOWN).await?;
+    unfinished.keep();
+    Ok(attributes)
 }
 
 fn created(gateway: &Gateway, key: &FileKey, attributes: &Attributes) -> Result<Response<Body>, Refusal> {

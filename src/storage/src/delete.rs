@@ -11,7 +11,7 @@ use crate::catalog::{Leftover, Location};
 use crate::files::not_found;
 use crate::layout::Place;
 use crate::service::StorageService;
-use crate::volume::StorePath;
+use crate::volume::{Parts, StorePath};
 
 impl StorageService {
     pub(crate) async fn delete(&self, connection: &mut Connection) -> Result<Reply, Interrupt> {
@@ -27,6 +27,7 @@ impl StorageService {
             }
             _ => None,
         };
+        self.discard_parts(&key).await?;
         // Not before the catalog has answered once: while it is away the cache is what readers have.
         self.files.evict(&key).await;
         let deleted = self.files.catalog().delete(&key, uncounted).await;
@@ -46,6 +47,19 @@ impl StorageService {
         self.counters.deletes.add(1);
         tracing::info!(peer = %connection.peer(), file = %key, size = row.size, "deleted");
         Ok(Reply::empty())
+    }
+
+    /// Removes what a crash in the middle of a FINISH left of the upload: asked for once more, it would bring the file
+    /// back.
+    async fn discard_parts(&self, key: &FileKey) -> Result<(), Interrupt> {
+        let (volume, asked) = (self.volume.clone(), key.clone());
+        if !matches!(spawn_blocking(move || Parts::is_there(&volume, &asked)).await, Ok(Ok(true))) {
+            return Ok(());
+        }
+        let guard = self.enter(key).await?;
+        self.forget_remains(key).await;
+        guard.leave().await;
+        Ok(())
     }
 
     /// Where a file's bytes are; `None` while their store path is away. A file whose bytes another storage may have

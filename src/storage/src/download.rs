@@ -96,7 +96,6 @@ impl StorageService {
         let (outgoing, buffer, filled) = self.open(key, &row, offset, len).await?;
         self.send(connection, key, len, outgoing, buffer, filled).await?;
         self.counters.downloads.add(1);
-        self.counters.bytes_out.add(len);
         tracing::debug!(peer = %connection.peer(), file = %key, offset, size = len, "downloaded");
         Ok(Reply::Sent)
     }
@@ -121,6 +120,7 @@ impl StorageService {
         };
         let mut reading = (left > 0).then(|| read_next(outgoing, Buffer::small(left), left));
         connection.begin_reply(len, buffer.filled(filled)).await?;
+        self.counters.bytes_out.add(filled as u64);
         let mut spare = buffer;
         while let Some(read) = reading.take() {
             let (outgoing, buffer, outcome) = read.await.map_err(lost)?;
@@ -131,6 +131,7 @@ impl StorageService {
                 reading = Some(read_next(outgoing, std::mem::replace(&mut spare, Buffer::small(0)), left));
             }
             connection.send_bulk(buffer.filled(filled)).await?;
+            self.counters.bytes_out.add(filled as u64);
             spare = buffer;
         }
         Ok(())

@@ -105,7 +105,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = WrittenPath { written: "../store".to_owned(), resolved: folder.path().to_owned() };
         let group = GroupName::new("group001").unwrap();
-        let volume = Candidate::inspect(&[store], "tnv", &group, Replication::None, "fresh").unwrap().open(0, None).unwrap();
+        let volume = Candidate::inspect(&[store], "tnv", &group, Replication::None, "fresh")
+            .unwrap()
+            .open(0, None)
+            .unwrap();
         let path = volume.paths()[0].clone();
         let ids = IdClient::new(vec![address], Options::default());
         let numbers = Arc::new(Numbers::new(ids, 10, [&*path].into_iter()));

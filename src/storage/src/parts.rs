@@ -30,7 +30,6 @@ impl StorageService {
             return Err(Failure::bad_request("the labels are not as long as the body says").into());
         }
         let Begin(new) = Begin(fixed.with_labels(&connection.whole_body().await?)?);
-        self.admit(&new.key, new.size).await?;
         let guard = self.enter(&new.key).await?;
         let begun = self.begin_alone(connection, new).await;
         guard.leave().await;
@@ -38,6 +37,8 @@ impl StorageService {
     }
 
     async fn begin_alone(&self, connection: &Connection, new: NewUpload) -> Result<Reply, Interrupt> {
+        // Alone, or a FINISH could take the id behind this look.
+        self.admit(&new.key, new.size).await?;
         if let Some(parts) = self.find_parts(&new.key).await? {
             return if parts.new_upload().size == new.size {
                 Ok(progress_reply(self.progress_of(&parts)))
@@ -97,9 +98,8 @@ impl StorageService {
             }
         };
         let expires_ms = self.expires_ms(SystemTime::now());
-        let writer = pump(connection, len, writer, &self.buffers).await?;
+        let writer = pump(connection, len, writer, &self.buffers, &self.counters).await?;
         reservation.keep();
-        self.counters.bytes_in.add(len);
         let offset = writer.offset();
         let _ = spawn_blocking(move || writer.close()).await;
         Ok(UploadProgress { offset, size: parts.new_upload().size, expires_ms })
@@ -184,7 +184,7 @@ impl StorageService {
     }
 
     /// Keeps everybody else out of the upload, here and at the other storages of the volume.
-    async fn enter(&self, key: &FileKey) -> Result<Guard, Interrupt> {
+    pub(crate) async fn enter(&self, key: &FileKey) -> Result<Guard, Interrupt> {
         self.check_answering()?;
         self.busy.enter(&self.volume, key).await
     }
@@ -248,7 +248,7 @@ impl StorageService {
 
     /// Removes what a crash in the middle of [`Self::forget`] left. Otherwise it would lie until it expires, and hold the
     /// bytes even of a file that is deleted before.
-    async fn forget_remains(&self, key: &FileKey) {
+    pub(crate) async fn forget_remains(&self, key: &FileKey) {
         let (volume, remains) = (self.volume.clone(), key.clone());
         if let Ok(Err(error)) = spawn_blocking(move || Parts::discard(&volume, &remains)).await {
             tracing::warn!(file = %key, %error, "cannot remove what is left of a finished upload");

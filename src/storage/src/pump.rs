@@ -8,6 +8,7 @@ use tnv_proto::{ErrorCode, Failure};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::buffer::{Budget, Buffer};
+use crate::load::Counters;
 use crate::upload::lost;
 use crate::volume::{Incoming, StorePath, explain, is_unreachable};
 
@@ -58,6 +59,7 @@ pub(crate) async fn pump<S: Sink>(
     len: u64,
     sink: S,
     budget: &Budget,
+    counters: &Counters,
 ) -> Result<S, BrokenOff<S>> {
     let mut left = len;
     let mut buffer = Buffer::small(left);
@@ -76,6 +78,7 @@ pub(crate) async fn pump<S: Sink>(
             return Err(BrokenOff { sink: None, why: io::Error::other("an upload lost its file").into() });
         };
         left -= filled as u64;
+        counters.bytes_in.add(filled as u64);
         let last = left == 0;
         let full = std::mem::replace(&mut buffer, spare);
         let write = spawn_blocking(move || {

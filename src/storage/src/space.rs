@@ -12,8 +12,9 @@ use crate::volume::{StorePath, Volume};
 
 /// How often each store path is looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// A file system that takes longer to say how full it is would hold up requests, and the threads that serve them.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A file system that takes longer to say how full it is would hold up requests, and the threads that serve them. Longer
+/// than it takes GlusterFS to give up a server that vanished, as it is to be configured.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Keeps the figures of free space fresh, and paths that fail apart.
 pub(crate) async fn measure(volume: Arc<Volume>, shutdown: CancellationToken) {

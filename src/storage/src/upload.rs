@@ -71,7 +71,8 @@ impl StorageService {
         let reservation = self.volume.reserve(new.size)?;
         let (place, created_ms) = self.next_place(reservation.path()).await?;
         let incoming = Incoming::new(reservation.path().clone(), place, new.size);
-        let incoming = pump(connection, new.size, incoming, &self.buffers).await.map_err(discard)?;
+        let incoming =
+            pump(connection, new.size, incoming, &self.buffers, &self.counters).await.map_err(discard)?;
         let received =
             incoming.received().cloned().ok_or_else(|| io::Error::other("an upload was not finished"))?;
         if trailer == Trailer::Checksum
@@ -86,7 +87,6 @@ impl StorageService {
         tracing::info!(peer = %connection.peer(), file = %key, size = attributes.size, blake3 = %attributes.blake3,
             "uploaded");
         self.counters.uploads.add(1);
-        self.counters.bytes_in.add(attributes.size);
         Ok(attributes)
     }
 

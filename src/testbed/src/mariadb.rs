@@ -3,6 +3,7 @@
 mod template;
 
 use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -207,11 +208,28 @@ impl MariaDb {
     /// Up to which transaction of its cluster it has the data. It must not run.
     #[track_caller]
     pub(crate) fn recovered_position(&self) -> String {
-        let said =
-            command("mariadbd").args(&self.options).arg("--wsrep-recover").output().expect("mariadbd runs");
-        let said = String::from_utf8_lossy(&said.stderr).into_owned();
-        let position = said.lines().find_map(|line| line.split_once("WSREP: Recovered position: "));
-        position.unwrap_or_else(|| panic!("no position is recovered:\n{said}")).1.trim().to_owned()
+        let mut recovering = command("mariadbd")
+            .args(&self.options)
+            .arg("--wsrep-recover")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("mariadbd runs");
+        let lines = BufReader::new(recovering.stderr.take().expect("it is piped")).lines();
+        let mut said = Vec::new();
+        let mut position = None;
+        for line in lines.map_while(Result::ok) {
+            if let Some((_, found)) = line.split_once("Recovered position: ") {
+                position = Some(found.trim().to_owned());
+                break;
+            }
+            said.push(line);
+        }
+        // It has said what it is for. Left to itself it now and then never ends, and takes all memory there is.
+        let _ = recovering.kill();
+        let _ = recovering.wait();
+        position.unwrap_or_else(|| panic!("no position is recovered:\n{}", said.join("\n")))
     }
 
     /// [`restart`](MariaDb::restart) with further options for this once.

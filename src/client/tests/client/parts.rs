@@ -11,7 +11,7 @@ use tnv_proto::{
 use tokio::io::AsyncReadExt;
 
 use crate::fake::{Answer, Fake, Incoming, Wire, nobody, storage_list};
-use crate::{attributes, blake3_of, client, key, labels, sample};
+use crate::{attributes, blake3_of, client, impatient, key, labels, sample};
 
 const SIZE: usize = 900_000;
 const PART: usize = 400_000;
@@ -28,6 +28,10 @@ struct State {
     lost_finishes: usize,
     /// Refuses the next FINISHes: somebody else is writing.
     locked_finishes: usize,
+    /// Refuses the next ABORTs: somebody is writing.
+    locked_aborts: usize,
+    /// Cannot tell how far it has come.
+    damaged: bool,
     stored: bool,
 }
 
@@ -106,7 +110,7 @@ fn reply(request: &Incoming, state: &mut State) -> Answer {
         }
         Command::Progress => {
             assert_eq!(FileKey::decode(&request.body).unwrap(), key());
-            state.progress()
+            if state.damaged { Answer::Failure(ErrorCode::INTERNAL) } else { state.progress() }
         }
         Command::Finish => {
             let finish = Finish::decode(&request.body).unwrap();
@@ -124,6 +128,10 @@ fn reply(request: &Incoming, state: &mut State) -> Answer {
                 return Answer::Close;
             }
             Answer::Success(attributes(state.bytes.len() as u64, blake3))
+        }
+        Command::Abort if state.locked_aborts > 0 => {
+            state.locked_aborts -= 1;
+            Answer::Failure(ErrorCode::LOCKED)
         }
         Command::Abort => match state.size.take() {
             Some(_) => Answer::Success(Vec::new()),
@@ -311,7 +319,7 @@ async fn a_finish_whose_answer_got_lost_is_asked_for_again() {
 #[tokio::test]
 async fn a_finish_waits_for_what_a_broken_connection_left() {
     let storage = Storage::start().await;
-    storage.hold(&sample(SIZE));
+    storage.hold(&sample(SIZE - 1));
     let tracker = Fake::tracker(&[storage.address()]).await;
     let client = client(&tracker);
     storage.state().locked_finishes = usize::MAX;
@@ -320,6 +328,45 @@ async fn a_finish_waits_for_what_a_broken_connection_left() {
     storage.state().locked_finishes = 2;
     begin(&client).await.unwrap().finish(Checksum::UNKNOWN).await.unwrap();
     assert!(storage.state().stored);
+}
+
+#[tokio::test]
+async fn a_finish_that_is_under_way_is_waited_for() {
+    let storage = Storage::start().await;
+    storage.hold(&sample(SIZE));
+    let tracker = Fake::tracker(&[storage.address()]).await;
+    let parts = begin(&client(&tracker)).await.unwrap();
+    storage.state().locked_finishes = 5;
+    parts.finish(Checksum::UNKNOWN).await.unwrap();
+    assert!(storage.state().stored);
+    let impatient = Client::new(vec![tracker.address.clone()], impatient());
+    storage.hold(&sample(SIZE));
+    let parts = begin(&impatient).await.unwrap();
+    storage.state().locked_finishes = usize::MAX;
+    let error = parts.finish(Checksum::UNKNOWN).await.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::LOCKED), "not for ever");
+}
+
+#[tokio::test]
+async fn the_time_for_a_finish_grows_with_the_size() {
+    const LARGE: u64 = 1 << 30;
+    let slow = Fake::scripted(Server::Storage, |_, mut wire| async move {
+        while let Some(request) = wire.request().await {
+            let mut body = BytesMut::new();
+            UploadProgress { offset: LARGE, size: LARGE, expires_ms: 1 }.encode(&mut body);
+            if request.command == Command::Finish {
+                tokio::time::sleep(2 * impatient().upload_reply_timeout).await;
+                wire.success(&attributes(LARGE, Checksum([1; 32]))).await;
+            } else {
+                wire.success(&body).await;
+            }
+        }
+    })
+    .await;
+    let tracker = Fake::tracker(&[&slow.address]).await;
+    let client = Client::new(vec![tracker.address.clone()], impatient());
+    let parts = client.begin(&key(), LARGE, &labels()).await.unwrap();
+    parts.finish(Checksum::UNKNOWN).await.unwrap();
 }
 
 #[tokio::test]
@@ -344,6 +391,46 @@ async fn parts_that_are_given_up_are_gone() {
     same.abort().await.unwrap();
 }
 
+#[tokio::test]
+async fn parts_are_given_up_when_nobody_writes_any_more() {
+    let storage = Storage::start().await;
+    let tracker = tracker_of(&[storage.address()], &[]).await;
+    let client = client(&tracker);
+    let parts = begin(&client).await.unwrap();
+    storage.state().locked_aborts = 3;
+    parts.abort().await.unwrap();
+    assert!(client.resume(&key()).await.unwrap_err().is_not_found());
+    begin(&client).await.unwrap();
+    storage.state().locked_aborts = usize::MAX;
+    assert_eq!(client.discard(&key()).await.unwrap_err().code(), Some(ErrorCode::LOCKED));
+}
+
+#[tokio::test]
+async fn parts_are_discarded_wherever_they_lie() {
+    let (named, unnamed, gone) = (Storage::start().await, Storage::start().await, nobody().await);
+    let tracker = tracker_of(&[named.address(), &gone], &[(unnamed.address(), true)]).await;
+    let client = client(&tracker);
+    for storage in [&named, &unnamed] {
+        storage.hold(&sample(SIZE)[..500]);
+        storage.state().damaged = true;
+    }
+    client.discard(&key()).await.unwrap();
+    for storage in [&named, &unnamed] {
+        assert_eq!((storage.count(Command::Abort), storage.count(Command::Progress)), (1, 0));
+        assert_eq!(storage.state().size, None);
+    }
+    let error = client.discard(&key()).await.unwrap_err();
+    assert!(matches!(error, ClientError::Unreachable { .. }), "it may have some: {error}");
+}
+
+#[tokio::test]
+async fn what_no_storage_has_cannot_be_discarded() {
+    let (empty, other) = (Storage::start().await, Storage::start().await);
+    let old = Fake::answering(Server::Storage, |_| Answer::Failure(ErrorCode::BAD_REQUEST)).await;
+    let tracker = tracker_of(&[empty.address(), &old.address], &[(other.address(), true)]).await;
+    assert!(client(&tracker).discard(&key()).await.unwrap_err().is_not_found());
+}
+
 /// A tracker that names the first storages and knows the others, of which those marked so are offline.
 async fn tracker_of(named: &[&str], others: &[(&str, bool)]) -> Fake {
     let list = storage_list(named);
@@ -352,7 +439,8 @@ async fn tracker_of(named: &[&str], others: &[(&str, bool)]) -> Fake {
         status: if *online { "ACTIVE" } else { "OFFLINE" }.to_owned(),
         ..StorageState::default()
     };
-    let group = |name: &str, storages| GroupState { name: name.to_owned(), storages, ..GroupState::default() };
+    let group =
+        |name: &str, storages| GroupState { name: name.to_owned(), storages, ..GroupState::default() };
     let groups = vec![
         group("group000", vec![storage(&("127.0.0.1:1", true))]),
         group("group001", others.iter().map(storage).collect()),

@@ -125,8 +125,9 @@ fn of_server(error: &ServerError) -> Fault {
         | 9006 => Fault::gone(reason),
         code => {
             let advice = match code {
-                1142 | 1143 | 1227 | 1370 => {
-                    "; GRANT the account SELECT, INSERT, UPDATE and DELETE, see docs/operations.md"
+                1044 | 1142 | 1143 | 1227 | 1370 => {
+                    "; GRANT the account SELECT, INSERT, UPDATE and DELETE, and for --migrate CREATE, ALTER and INDEX, \
+                     see docs/operations.md"
                 }
                 1049 | 1054 | 1146 => "; run the server with --migrate, or the scripts of sql/mysql",
                 _ => "",
@@ -174,7 +175,7 @@ mod tests {
             [(1045, "password"), (1049, "--migrate"), (1044, "GRANT"), (3159, "database.tls")]
         {
             match Fault::of_connect(&server(code, "no")) {
-                Fault::Gone { reason, is_lasting: true } => assert!(reason.contains(advice), "{reason}"),
+                Fault::Gone { reason, is_lasting: true, .. } => assert!(reason.contains(advice), "{reason}"),
                 other => panic!("{other:?}"),
             }
         }

@@ -9,6 +9,9 @@ use super::server::quoted;
 use super::{Kind, MySql, Work};
 use crate::database::{DbError, MySqlConfig, Schema};
 
+/// A database that is not there.
+const UNKNOWN_DATABASE: u16 = 1049;
+
 /// What a look at a server's tables found.
 #[derive(Debug)]
 struct Found {
@@ -136,6 +139,9 @@ impl Work for Look<'_> {
                 (self.database,),
             )
             .await?;
+        if database.is_none() {
+            self.look_for_database(connection).await?;
+        }
         let version = version(connection, self.schema.component, self.database, &columns).await?;
         let lacking = self.schema.older.iter().filter_map(|(table, needed)| {
             let has = |column: &str| {
@@ -151,6 +157,16 @@ impl Work for Look<'_> {
             version,
             foreign: lacking.into_iter().next(),
         })
+    }
+}
+
+impl Look<'_> {
+    /// Fails if the account may not use the database; to such an account it looks as if it was not there.
+    async fn look_for_database(&self, connection: &mut Conn) -> Result<(), Error> {
+        match connection.query_drop(format!("USE {}", quoted(self.database))).await {
+            Err(Error::Server(error)) if error.code == UNKNOWN_DATABASE => Ok(()),
+            outcome => outcome,
+        }
     }
 }
 

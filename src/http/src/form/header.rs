@@ -36,6 +36,11 @@ impl Boundary {
         &self.tail
     }
 
+    /// The same without the line break after it, which some clients leave out.
+    pub(crate) fn bare_tail(&self) -> &[u8] {
+        &self.tail[..self.tail.len() - 2]
+    }
+
     /// What ends a part's contents, the line break before it included.
     pub(crate) fn delimiter(&self) -> &[u8] {
         &self.tail[..self.tail.len() - 4]
@@ -52,51 +57,93 @@ pub(crate) struct PartHeader {
     pub(crate) content_type: String,
 }
 
-/// How far the start of a form goes.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Scan {
-    /// The file's part has not begun yet.
-    Unfinished,
-    /// The file's part, and where its contents begin.
-    File(PartHeader, usize),
+/// The file's part of a form, and where its contents begin.
+pub(crate) type Found = (PartHeader, usize);
+
+/// Looks for the part `file` in the start of a form, as it comes; other parts are passed over. What was looked through
+/// is not looked through again.
+#[derive(Debug)]
+pub(crate) struct Scanner<'a> {
+    boundary: &'a Boundary,
+    wanted: Wanted,
+    /// Where that may begin at the earliest.
+    from: usize,
 }
 
-/// Looks for the part `file` in the start of a form; other parts are passed over.
-///
-/// # Errors
-/// A sentence for the client.
-pub(crate) fn scan(form: &[u8], boundary: &Boundary) -> Result<Scan, String> {
-    let delimiter = boundary.delimiter();
-    // The first delimiter has no line break before it, unless there is a preamble.
-    let first = &delimiter[2..];
-    let mut at = if form.starts_with(first) {
-        first.len()
-    } else if form.len() < first.len() {
-        return Ok(Scan::Unfinished);
-    } else {
-        match memmem::find(form, delimiter) {
-            Some(found) => found + delimiter.len(),
-            None => return Ok(Scan::Unfinished),
+#[derive(Debug, Clone, Copy)]
+enum Wanted {
+    /// The first delimiter.
+    First,
+    /// What follows a delimiter.
+    LineEnd,
+    /// The end of the part's header that begins here.
+    HeaderEnd { start: usize },
+    /// The delimiter behind a part that is passed over.
+    Next,
+}
+
+impl Scanner<'_> {
+    pub(crate) fn new(boundary: &Boundary) -> Scanner<'_> {
+        Scanner { boundary, wanted: Wanted::First, from: 0 }
+    }
+
+    /// Goes on in a form that begins with what it began with at the last call. `None`: the file's part has not begun.
+    ///
+    /// # Errors
+    /// A sentence for the client.
+    pub(crate) fn scan(&mut self, form: &[u8]) -> Result<Option<Found>, String> {
+        let delimiter = self.boundary.delimiter();
+        loop {
+            (self.wanted, self.from) = match self.wanted {
+                Wanted::First => match self.first(form) {
+                    Some(end) => (Wanted::LineEnd, end),
+                    None => return Ok(None),
+                },
+                Wanted::LineEnd => match form.get(self.from..self.from + 2) {
+                    None => return Ok(None),
+                    // From the line break on, so that a part without a header ends at once.
+                    Some(b"\r\n") => (Wanted::HeaderEnd { start: self.from + 2 }, self.from),
+                    Some(b"--") => {
+                        return Err("the form has no file; its field must be called \"file\"".to_owned());
+                    }
+                    Some(_) => return Err("the form has a boundary without a line break".to_owned()),
+                },
+                Wanted::HeaderEnd { start } => match self.find(form, b"\r\n\r\n") {
+                    None => return Ok(None),
+                    Some(at) => {
+                        let part = part_header(&form[start..at + 2])?;
+                        if part.field == "file" {
+                            return Ok(Some((part, at + 4)));
+                        }
+                        // An empty part's line break is that of its header's end.
+                        (Wanted::Next, at + 2)
+                    }
+                },
+                Wanted::Next => match self.find(form, delimiter) {
+                    Some(at) => (Wanted::LineEnd, at + delimiter.len()),
+                    None => return Ok(None),
+                },
+            };
         }
-    };
-    loop {
-        let Some(start) = form.get(at..at + 2) else { return Ok(Scan::Unfinished) };
-        if start == b"--" {
-            return Err("the form has no file; its field must be called \"file\"".to_owned());
+    }
+
+    /// The end of the first delimiter. It has no line break before it, unless there is a preamble.
+    fn first(&mut self, form: &[u8]) -> Option<usize> {
+        let delimiter = self.boundary.delimiter();
+        let bare = &delimiter[2..];
+        if form.starts_with(bare) {
+            return Some(bare.len());
         }
-        if start != b"\r\n" {
-            return Err("the form has a boundary without a line break".to_owned());
+        self.find(form, delimiter).map(|at| at + delimiter.len())
+    }
+
+    fn find(&mut self, form: &[u8], needle: &[u8]) -> Option<usize> {
+        let found = memmem::find(form.get(self.from..)?, needle).map(|at| self.from + at);
+        if found.is_none() {
+            // The needle may have come in part.
+            self.from = self.from.max((form.len() + 1).saturating_sub(needle.len()));
         }
-        // From the line break on, so that a part without a header ends at once.
-        let Some(end) = memmem::find(&form[at..], b"\r\n\r\n") else { return Ok(Scan::Unfinished) };
-        let contents = at + end + 4;
-        let part = part_header(&form[at + 2..contents - 2])?;
-        if part.field == "file" {
-            return Ok(Scan::File(part, contents));
-        }
-        // Two bytes earlier: an empty part's line break is that of its header's end.
-        let Some(next) = memmem::find(&form[contents - 2..], delimiter) else { return Ok(Scan::Unfinished) };
-        at = contents - 2 + next + delimiter.len();
+        found
     }
 }
 
@@ -195,6 +242,10 @@ mod tests {
         }
     }
 
+    fn scan(form: &[u8], boundary: &Boundary) -> Result<Option<Found>, String> {
+        Scanner::new(boundary).scan(form)
+    }
+
     const FORM: &str = "--X\r\nContent-Disposition: form-data; name=\"title\"\r\n\r\nholiday\r\n\
                         --X\r\nContent-Disposition: form-data; name=empty\r\n\r\n\r\n\
                         --X\r\ncontent-disposition: form-data; name=\"file\"; filename=\"视 1.mp4\"\r\n\
@@ -208,13 +259,27 @@ mod tests {
             content_type: "video/mp4".to_owned(),
         };
         let start = FORM.len() - 5;
-        assert_eq!(scan(FORM.as_bytes(), &boundary("X")), Ok(Scan::File(wanted.clone(), start)));
+        assert_eq!(scan(FORM.as_bytes(), &boundary("X")), Ok(Some((wanted.clone(), start))));
         let preamble = format!("hello\r\n{FORM}");
-        assert_eq!(scan(preamble.as_bytes(), &boundary("X")), Ok(Scan::File(wanted, start + 7)));
+        assert_eq!(scan(preamble.as_bytes(), &boundary("X")), Ok(Some((wanted, start + 7))));
         for end in 0..start {
             let cut = scan(&FORM.as_bytes()[..end], &boundary("X"));
-            assert_eq!(cut, Ok(Scan::Unfinished), "{end}");
+            assert_eq!(cut, Ok(None), "{end}");
         }
+    }
+
+    #[test]
+    fn nothing_is_looked_through_twice() {
+        let boundary = boundary("X");
+        let mut scanner = Scanner::new(&boundary);
+        let mut form = b"--X\r\nContent-Disposition: form-data; name=title\r\n\r\n".to_vec();
+        for _ in 0..1000 {
+            form.extend_from_slice(b"holiday\r");
+            assert_eq!(scanner.scan(&form), Ok(None));
+            assert!(form.len() - scanner.from < boundary.delimiter().len(), "{scanner:?}");
+        }
+        form.extend_from_slice(&FORM.as_bytes()[FORM.find("\r\n--X").unwrap()..]);
+        assert_eq!(scanner.scan(&form).unwrap().unwrap().1, form.len() - 5);
     }
 
     #[test]
@@ -253,6 +318,23 @@ mod tests {
         fn any_bytes_are_scanned(form in prop::collection::vec(any::<u8>(), 0..200), prefix in 0..FORM.len()) {
             let _ = scan(&form, &boundary("X"));
             let _ = scan(&[&FORM.as_bytes()[..prefix], &form].concat(), &boundary("X"));
+        }
+
+        #[test]
+        fn a_form_in_chunks_is_scanned_as_a_whole_one(
+            parts in prop::collection::vec("(--X|--X--|\r\n|\r|\n|[^-]|: |Content-Disposition: x; name=(file|other))", 0..20),
+            chunk in 1..10usize,
+        ) {
+            let (form, boundary) = (parts.concat(), boundary("X"));
+            let mut scanner = Scanner::new(&boundary);
+            let mut outcome = Ok(None);
+            for end in (0..form.len()).step_by(chunk).chain([form.len()]) {
+                outcome = scanner.scan(&form.as_bytes()[..end]);
+                if outcome != Ok(None) {
+                    break;
+                }
+            }
+            prop_assert_eq!(outcome, scan(form.as_bytes(), &boundary));
         }
 
         #[test]

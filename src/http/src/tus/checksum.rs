@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use sha1::Digest;
+use sha1::Digest as _;
 
 /// What Tus-Checksum-Algorithm says.
 pub(super) const ALGORITHMS: &str = "sha1,sha256,md5";
@@ -40,12 +40,44 @@ impl PartChecksum {
         }
     }
 
-    /// Whether these bytes have it.
-    pub(super) fn is_of(&self, bytes: &[u8]) -> bool {
-        match self.algorithm {
-            Algorithm::Sha1 => sha1::Sha1::digest(bytes)[..] == self.expected,
-            Algorithm::Sha256 => sha2::Sha256::digest(bytes)[..] == self.expected,
-            Algorithm::Md5 => md5::compute(bytes).0[..] == self.expected,
+    /// Takes the checksum of what comes, to be compared.
+    pub(super) fn digest(&self) -> Digest<'_> {
+        let state = match self.algorithm {
+            Algorithm::Sha1 => State::Sha1(Default::default()),
+            Algorithm::Sha256 => State::Sha256(Default::default()),
+            Algorithm::Md5 => State::Md5(md5::Context::new()),
+        };
+        Digest { state, expected: &self.expected }
+    }
+}
+
+/// The checksum of what has come so far.
+pub(super) struct Digest<'a> {
+    state: State,
+    expected: &'a [u8],
+}
+
+enum State {
+    Sha1(sha1::Sha1),
+    Sha256(sha2::Sha256),
+    Md5(md5::Context),
+}
+
+impl Digest<'_> {
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        match &mut self.state {
+            State::Sha1(sha1) => sha1.update(bytes),
+            State::Sha256(sha256) => sha256.update(bytes),
+            State::Md5(md5) => md5.consume(bytes),
+        }
+    }
+
+    /// Whether all of it has the checksum that it should have.
+    pub(super) fn is_right(self) -> bool {
+        match self.state {
+            State::Sha1(sha1) => sha1.finalize()[..] == *self.expected,
+            State::Sha256(sha256) => sha256.finalize()[..] == *self.expected,
+            State::Md5(md5) => md5.finalize().0[..] == *self.expected,
         }
     }
 }
@@ -63,7 +95,11 @@ mod tests {
             "md5 XUFAKrxLKna5cZ2REBfFkg==",
         ] {
             let checksum = PartChecksum::parse(header).unwrap();
-            assert!(checksum.is_of(b"hello") && !checksum.is_of(b"hallo"), "{header}");
+            for (chunks, right) in [(["he", "llo"], true), (["hello", ""], true), (["ha", "llo"], false)] {
+                let mut digest = checksum.digest();
+                chunks.iter().for_each(|chunk| digest.update(chunk.as_bytes()));
+                assert_eq!(digest.is_right(), right, "{header} {chunks:?}");
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use tnv_common::mysql::{DriverError, Error, MySql, Row, Value};
 use tnv_proto::{AppId, FileKey, UserId};
 
 use self::change::{Change, Changes};
-use self::find::{Finds, IsTaken, read_row};
+use self::find::{Finds, Taken, read_row};
 use self::list::List;
 use self::storage::{
     Forget, HasCopy, KnowsStorage, LastPathIndex, Leftovers, OtherStorageAt, Register, Seal,
@@ -28,9 +28,11 @@ const CHANGE_LANES: usize = 4;
 /// Statements of look-ups at a time.
 const FIND_LANES: usize = 4;
 
-/// How many rows a statement is about. A statement for each number of rows would be one more to be prepared; so the
-/// rows are dealt out to a few sizes.
-const BUCKETS: [usize; 3] = [64, 8, 1];
+/// How many rows a statement adds. A statement for each number of rows would be one more to be prepared; so the rows
+/// are dealt out to a few sizes.
+const BUCKETS: [usize; 6] = [32, 16, 8, 4, 2, 1];
+/// How many ids a statement looks for, at most.
+const LONGEST_LIST: usize = 64;
 
 /// A row that is there already.
 const DUPLICATE: u16 = 1062;
@@ -41,6 +43,7 @@ pub struct MySqlCatalog {
     storage: Arc<str>,
     changes: Batcher<Changes>,
     finds: Batcher<Finds>,
+    taken: Batcher<Taken>,
 }
 
 impl MySqlCatalog {
@@ -49,9 +52,11 @@ impl MySqlCatalog {
         let (storage, max_batch): (Arc<str>, _) = (storage.into(), db.max_batch());
         let changes = Changes { db: db.clone(), storage: storage.clone() };
         let finds = Finds { db: db.clone(), storage: storage.clone() };
+        let taken = Taken { db: db.clone() };
         MySqlCatalog {
-            changes: Batcher::start(changes, CHANGE_LANES, max_batch),
+            changes: Batcher::start(changes, std::env::var("XX_LANES").map_or(CHANGE_LANES, |n| n.parse().unwrap_or(4)), max_batch),
             finds: Batcher::start(finds, FIND_LANES, max_batch),
+            taken: Batcher::start(taken, std::env::var("XX_TAKEN").map_or(FIND_LANES, |n| n.parse().unwrap_or(4)), max_batch),
             db,
             storage,
         }
@@ -66,6 +71,16 @@ fn buckets<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
         rows = rest;
         Some(bucket)
     })
+}
+
+/// Up to [`LONGEST_LIST`] ids for a statement that looks for them: its question marks and their values. The last id is
+/// repeated up to one of three lengths, for the reason of [`BUCKETS`]; it is not found more often by that.
+fn listed(ids: &[&str]) -> (String, Vec<Value>) {
+    let length = [1, 8].into_iter().find(|length| *length >= ids.len()).unwrap_or(LONGEST_LIST);
+    let mut values: Vec<Value> = ids.iter().map(|&id| id.into()).collect();
+    let last = values.last().cloned().unwrap_or(Value::NULL);
+    values.resize(length, last);
+    (repeated("?", length), values)
 }
 
 /// `one` as often as `count` says, between commas.
@@ -89,7 +104,7 @@ impl Catalog for MySqlCatalog {
     }
 
     async fn is_taken(&self, key: &FileKey) -> Result<bool, DbError> {
-        self.db.read(&IsTaken(key)).await
+        self.taken.run(key.clone()).await
     }
 
     async fn list(&self, app: &AppId, user: &UserId, page: Page) -> Result<Vec<(String, FileRow)>, DbError> {
@@ -154,8 +169,17 @@ mod tests {
         let sizes = |count: usize| buckets(&vec![(); count]).map(<[()]>::len).collect::<Vec<_>>();
         assert_eq!(sizes(0), [0; 0]);
         assert_eq!(sizes(1), [1]);
-        assert_eq!(sizes(10), [8, 1, 1]);
-        assert_eq!(sizes(137), [64, 64, 8, 1]);
+        assert_eq!(sizes(11), [8, 2, 1]);
+        assert_eq!(sizes(75), [32, 32, 8, 2, 1]);
+    }
+
+    #[test]
+    fn lists_of_ids_have_few_lengths() {
+        let lengths = [1, 2, 8, 9, 64].map(|count| listed(&vec!["a"; count]).1.len());
+        assert_eq!(lengths, [1, 8, 8, 64, 64]);
+        let (marks, values) = listed(&["a", "b"]);
+        assert_eq!(marks, "?, ?, ?, ?, ?, ?, ?, ?");
+        assert_eq!((&values[0], &values[1], &values[7]), (&"a".into(), &"b".into(), &"b".into()));
     }
 
     async fn open(server: &MariaDb, storage: &str) -> Arc<MySqlCatalog> {

@@ -20,6 +20,8 @@ pub struct PartWriter {
     files: Option<Files>,
     offset: u64,
     unsynced: u64,
+    /// A write or a sync failed. The system tells that once: the next sync may succeed although the bytes are lost.
+    failed: bool,
 }
 
 #[derive(Debug)]
@@ -37,7 +39,13 @@ impl Drop for Files {
 impl PartWriter {
     /// Goes on at `offset`, which is where `data` stands.
     pub(super) fn new(path: Arc<StorePath>, data: File, offset_file: File, offset: u64) -> PartWriter {
-        PartWriter { path, files: Some(Files { data, offset: offset_file }), offset, unsynced: 0 }
+        PartWriter {
+            path,
+            files: Some(Files { data, offset: offset_file }),
+            offset,
+            unsynced: 0,
+            failed: false,
+        }
     }
 
     /// Bytes that are durable.
@@ -48,6 +56,14 @@ impl PartWriter {
     /// Closes its files and lets others write. Blocks.
     pub(crate) fn close(mut self) {
         self.files = None;
+    }
+
+    /// Does something with the files; after a failure nothing more.
+    fn attempt(&mut self, work: impl FnOnce(&mut PartWriter) -> io::Result<()>) -> io::Result<()> {
+        if self.failed {
+            return Err(io::Error::other("an earlier write failed"));
+        }
+        work(self).inspect_err(|_| self.failed = true)
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -64,14 +80,16 @@ impl PartWriter {
 
 impl Sink for PartWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let files = self.files.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
-        files.data.write_all(bytes)?;
-        self.unsynced += bytes.len() as u64;
-        if self.unsynced >= SYNC_EVERY { self.sync() } else { Ok(()) }
+        self.attempt(|writer| {
+            let files = writer.files.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+            files.data.write_all(bytes)?;
+            writer.unsynced += bytes.len() as u64;
+            if writer.unsynced >= SYNC_EVERY { writer.sync() } else { Ok(()) }
+        })
     }
 
     fn end(&mut self) -> io::Result<()> {
-        self.sync()
+        self.attempt(PartWriter::sync)
     }
 
     fn path(&self) -> &Arc<StorePath> {
@@ -84,5 +102,36 @@ impl Drop for PartWriter {
         if let Some(files) = self.files.take() {
             drop_aside(files);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tnv_common::config::WrittenPath;
+    use tnv_proto::GroupName;
+
+    use super::super::Candidate;
+    use super::*;
+    use crate::config::Replication;
+
+    /// A failed sync is told once; the next one says that all is well.
+    #[test]
+    fn after_a_failure_nothing_counts_as_durable() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = WrittenPath { written: "../store".to_owned(), resolved: folder.path().to_owned() };
+        let group = GroupName::new("group001").unwrap();
+        let candidate = Candidate::inspect(&[store], "tnv", &group, Replication::None, "fresh").unwrap();
+        let path = candidate.open(0, None).unwrap().paths()[0].clone();
+        let file = |name: &str| File::create(folder.path().join(name)).unwrap();
+        // One that cannot be written to: the same for the writer as a disk that fails.
+        let read_only = File::open(folder.path()).unwrap();
+        let mut writer = PartWriter::new(path, read_only, file("offset"), 7);
+        writer.write(b"lost").unwrap_err();
+        writer.files.as_mut().unwrap().data = file("data");
+        assert!(
+            writer.write(b"more").is_err() && writer.end().is_err(),
+            "the file is well again, the part is not"
+        );
+        assert_eq!(writer.offset(), 7);
     }
 }

@@ -78,7 +78,9 @@ impl Parts {
         let mut offset = File::create(parts.offset_path())?;
         offset.write_all(&0_u64.to_be_bytes())?;
         offset.sync_all()?;
-        File::create(parts.data_path())?.sync_all()?;
+        // What lies under the name may be a file's other name, and be read at this moment.
+        remove_if_there(&parts.data_path())?;
+        File::create_new(parts.data_path())?.sync_all()?;
         let fresh = folder.join(format!("{}.new", parts.stem));
         let mut file = File::create(&fresh)?;
         file.write_all(&serde_json::to_vec(&manifest).map_err(io::Error::other)?)?;
@@ -124,11 +126,11 @@ impl Parts {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             manifest => manifest?,
         };
-        let manifest: Manifest = serde_json::from_slice(&manifest).map_err(io::Error::other)?;
+        let manifest: Manifest = serde_json::from_slice(&manifest).map_err(invalid)?;
         let new = NewUpload {
-            key: FileKey::new(&manifest.app, &manifest.user, &manifest.file).map_err(io::Error::other)?,
+            key: FileKey::new(&manifest.app, &manifest.user, &manifest.file).map_err(invalid)?,
             size: manifest.size,
-            labels: Labels::new(&manifest.name, &manifest.content_type).map_err(io::Error::other)?,
+            labels: Labels::new(&manifest.name, &manifest.content_type).map_err(invalid)?,
         };
         let mut offset = [0; 8];
         let file = File::open(folder.join(format!("{stem}.offset")))?;
@@ -142,7 +144,7 @@ impl Parts {
         let there = path.len_of(&File::open(folder.join(format!("{stem}.data")))?)?;
         if offset > there || offset > new.size {
             let text = format!("{offset} bytes of {} should be durable, {there} are there", new.key);
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+            return Err(invalid(text));
         }
         Ok(Some(Parts { path: path.clone(), stem: stem.to_owned(), new, offset, touched }))
     }
@@ -230,15 +232,29 @@ impl Parts {
         sync_folder(temp.parent().unwrap_or(self.path.root()))
     }
 
-    /// Forgets the upload.
+    /// Forgets the upload, durably: it must not be there again after the file was deleted.
     ///
     /// # Errors
     /// I/O errors; files that are gone already are fine.
     pub fn remove(&self) -> io::Result<()> {
-        for path in [self.manifest_path(), self.data_path(), self.offset_path()] {
-            remove_if_there(&path)?;
+        remove_files(&self.path.root().join(FOLDER), &self.stem)
+    }
+
+    /// Whether there is anything of an upload of this key.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn is_there(volume: &Volume, key: &FileKey) -> io::Result<bool> {
+        let stem = stem(key);
+        for path in volume.paths() {
+            let folder = path.root().join(FOLDER);
+            for kind in ["json", "data"] {
+                if folder.join(format!("{stem}.{kind}")).try_exists()? {
+                    return Ok(true);
+                }
+            }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Removes whatever there is of an upload, even if it cannot be read. `false`: there was nothing.
@@ -251,7 +267,9 @@ impl Parts {
         for path in volume.paths() {
             let folder = path.root().join(FOLDER);
             found |= folder.join(format!("{stem}.json")).try_exists()?;
-            remove_files(&folder, &stem)?;
+            if folder.try_exists()? {
+                remove_files(&folder, &stem)?;
+            }
         }
         Ok(found)
     }
@@ -274,30 +292,58 @@ impl Parts {
         let mut expired = 0;
         for entry in entries {
             let entry = entry?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let stem = name.strip_suffix(".offset");
+            if stem.is_none() && !name.ends_with(parts_lock::SUFFIX) {
+                continue;
+            }
+            let is_old = |touched: SystemTime| now.duration_since(touched).unwrap_or_default() > unused_for;
             let touched = match entry.metadata() {
+                // Finished or given up at this moment.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 metadata => metadata?.modified()?,
             };
-            if now.duration_since(touched).unwrap_or_default() <= unused_for {
+            if !is_old(touched) {
                 continue;
             }
-            let name = entry.file_name();
-            let Some(name) = name.to_str() else { continue };
-            if name.ends_with(parts_lock::SUFFIX) {
-                parts_lock::remove_stale(entry.path())?;
+            let outcome = match stem {
+                None => parts_lock::remove_stale(entry.path()).map(|()| false),
+                Some(stem) => Parts::expire_one(path, stem, is_old, &enter),
+            };
+            match outcome {
+                Ok(is_gone) => expired += usize::from(is_gone),
+                // The others are not worse for it.
+                Err(error) => {
+                    tracing::warn!(name, %error, "cannot forget an upload in parts that has expired")
+                }
             }
-            let Some(stem) = name.strip_suffix(".offset") else { continue };
-            // One that cannot be read is of no use either.
-            match Parts::read(path, stem) {
-                Ok(Some(parts)) => match enter(&parts.new.key) {
-                    Some(_guard) => parts.remove()?,
-                    None => continue,
-                },
-                _ => remove_files(&path.root().join(FOLDER), stem)?,
-            }
-            expired += 1;
         }
         Ok(expired)
+    }
+
+    fn expire_one<G>(
+        path: &Arc<StorePath>,
+        stem: &str,
+        is_old: impl Fn(SystemTime) -> bool,
+        enter: impl Fn(&FileKey) -> Option<G>,
+    ) -> io::Result<bool> {
+        let parts = match Parts::read(path, stem) {
+            Ok(Some(parts)) => parts,
+            // One that makes no sense is of no use to anybody.
+            Err(error)
+                if error.kind() != io::ErrorKind::InvalidData && error.kind() != io::ErrorKind::NotFound =>
+            {
+                return Err(error);
+            }
+            _ => return remove_files(&path.root().join(FOLDER), stem).map(|()| true),
+        };
+        let Some(_guard) = enter(&parts.new.key) else { return Ok(false) };
+        // Somebody may have written to it before the door was shut.
+        if !Parts::read(path, stem)?.is_some_and(|parts| is_old(parts.touched)) {
+            return Ok(false);
+        }
+        parts.remove().map(|()| true)
     }
 
     fn file(&self, kind: &str) -> PathBuf {
@@ -321,5 +367,10 @@ fn remove_files(folder: &Path, stem: &str) -> io::Result<()> {
     for kind in ["json", "new", "data", "offset"] {
         remove_if_there(&folder.join(format!("{stem}.{kind}")))?;
     }
-    Ok(())
+    sync_folder(folder)
+}
+
+/// An error of one that was read and makes no sense.
+fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
 
+use super::fresh::patiently;
 use super::journal::{
     self, Journal, make_folder, remove_if_there, rename_if_there, sync_folder, sync_if_there,
 };
@@ -45,7 +46,8 @@ struct Own {
 impl Staging {
     /// Makes a folder for this process in the store path at `root`.
     pub(super) fn begin(root: &Path) -> io::Result<Staging> {
-        Ok(Staging { root: root.to_owned(), own: Mutex::new(Arc::new(Own::begin(root)?)) })
+        let own = patiently(|| Own::begin(root))?;
+        Ok(Staging { root: root.to_owned(), own: Mutex::new(Arc::new(own)) })
     }
 
     /// Takes the lock again, or another folder if it is lost: to others this process was dead for a moment.
@@ -64,14 +66,15 @@ impl Staging {
     /// Prepares the place, and says where its bytes go until they have a row.
     pub(super) fn stage(&self, place: &Place) -> io::Result<PathBuf> {
         let own = self.own();
-        own.journal.lock().unwrap_or_else(PoisonError::into_inner).prepare(&self.root, place)?;
+        let mut journal = own.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        patiently(|| journal.prepare(&self.root, place))?;
         Ok(own.folder.join(temp_name(place)))
     }
 
     /// Gives bytes their final name, in whichever folder they are. If somebody else has done it, that is fine.
     pub(super) fn publish(&self, place: &Place) -> io::Result<()> {
-        let target = self.root.join(place.path());
-        if rename_if_there(&self.own().folder.join(temp_name(place)), &target)? {
+        let (own, target) = (self.own().folder.join(temp_name(place)), self.root.join(place.path()));
+        if patiently(|| rename_if_there(&own, &target))? {
             return Ok(());
         }
         for temp in temps(&self.root, place)? {

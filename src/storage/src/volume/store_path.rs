@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rustix::io::Errno;
 use tnv_common::config::WrittenPath;
 
-use super::VolumeError;
 use super::journal::{Journal, remove_if_there, sync_folder};
 use super::mark::{Mark, MarkFile, MarkGuard, Owner};
 use super::room::Room;
 use super::staging::{self, Staging};
+use super::{VolumeError, fresh};
 use crate::config::Replication;
 
 /// In an exclusive path: the folders that a process has put files into since the list was last settled.
@@ -119,8 +119,15 @@ impl StorePath {
     pub(super) fn prepare(folder: &WrittenPath, replication: Replication) -> Result<Prepared, VolumeError> {
         let root = &folder.resolved;
         let unusable = |error: io::Error| unusable(root, &error);
-        std::fs::create_dir_all(root).map_err(unusable)?;
-        let (file, mark) = MarkFile::open(root, replication).map_err(unusable)?;
+        let open = || {
+            std::fs::create_dir_all(root)?;
+            MarkFile::open(root, replication)
+        };
+        let (file, mark) = match replication {
+            Replication::None => open(),
+            Replication::SharedVolume => fresh::patiently(open),
+        }
+        .map_err(unusable)?;
         Ok(Prepared { folder: folder.clone(), file, mark, replication })
     }
 

@@ -1,5 +1,4 @@
-//! Several storages on one volume. Here it is one folder; with `TNV_SHARED_MOUNTS=/mnt/a:/mnt/b` it is whatever is
-//! mounted in both places, and the storages take turns with them.
+//! Several storages on one volume: one folder that they do not know of each other to have, or two mounts of GlusterFS.
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -10,15 +9,67 @@ use tnv_proto::{
     Append, Begin, Checksum, Command, ErrorCode, Failure, Finish, Labels, NewUpload, Request, UploadProgress,
 };
 use tnv_storage::{Replication, StartError};
+use tnv_testbed::{Gluster, installed};
 
 use crate::lab::{Lab, Running, key, pattern, until};
 
-/// A lab whose storages have the same store path, each by another way.
+/// Each of these on one folder, and all of them on GlusterFS: to start that takes a while.
+macro_rules! on_both {
+    ($($scenario:ident,)*) => {
+        mod on_a_folder {
+            $(
+                #[tokio::test]
+                async fn $scenario() {
+                    super::$scenario(&super::on_folder().await).await;
+                }
+            )*
+        }
+
+        #[tokio::test]
+        async fn on_glusterfs() {
+            if !installed(Gluster::PROGRAMS) {
+                return;
+            }
+            let start = tokio::task::spawn_blocking(Gluster::start);
+            let Some(gluster) = start.await.unwrap() else { return };
+            $(
+                println!("{}", stringify!($scenario));
+                $scenario(&on_mounts(&gluster, stringify!($scenario)).await).await;
+            )*
+        }
+    };
+}
+
+on_both! {
+    what_one_takes_the_other_has_at_once_and_what_one_deletes_is_gone,
+    storages_that_start_at_once_become_one_and_never_use_a_number_twice,
+    a_start_leaves_alone_what_another_storage_is_writing,
+    what_a_dead_storage_left_is_settled_as_the_catalog_says,
+    a_storage_that_was_taken_for_dead_promises_nothing_and_goes_on,
+    a_file_that_waits_for_its_name_is_read_and_deleted_at_the_other,
+    a_volume_that_is_not_mounted_any_more_is_out_of_reach_and_nothing_in_it_is_given_up,
+    leftovers_are_swept_by_whoever_comes_first,
+    parts_go_on_at_the_other_but_not_while_one_is_being_written,
+}
+
+/// A lab whose storages have the same store path, and take turns with the ways to it.
 struct Shared {
     lab: Lab,
     stores: Vec<PathBuf>,
     starts: AtomicUsize,
-    _folder: Option<tempfile::TempDir>,
+}
+
+async fn on_folder() -> Shared {
+    let lab = lab_to_share().await;
+    Shared { stores: vec![lab.store()], lab, starts: AtomicUsize::new(0) }
+}
+
+async fn on_mounts(gluster: &Gluster, folder: &str) -> Shared {
+    let lab = lab_to_share().await;
+    let stores: Vec<_> = gluster.mounts().iter().map(|mount| mount.join(folder)).collect();
+    // Where tests look.
+    std::os::unix::fs::symlink(&stores[0], lab.store()).unwrap();
+    Shared { lab, stores, starts: AtomicUsize::new(0) }
 }
 
 impl Deref for Shared {
@@ -29,19 +80,10 @@ impl Deref for Shared {
     }
 }
 
-async fn shared_lab() -> Shared {
+async fn lab_to_share() -> Lab {
     let mut lab = Lab::new().await;
     lab.config.replication = Replication::SharedVolume;
-    let mounts = std::env::var("TNV_SHARED_MOUNTS").unwrap_or_default();
-    let mounts: Vec<_> = mounts.split(':').filter(|mount| !mount.is_empty()).map(PathBuf::from).collect();
-    let folder = mounts.first().map(|mount| tempfile::tempdir_in(mount).unwrap());
-    let mut stores = vec![lab.store()];
-    if let Some(folder) = &folder {
-        let name = folder.path().file_name().unwrap();
-        stores = mounts.iter().map(|mount| mount.join(name)).collect();
-        std::os::unix::fs::symlink(&stores[0], lab.store()).unwrap();
-    }
-    Shared { lab, stores, starts: AtomicUsize::new(0), _folder: folder }
+    lab
 }
 
 impl Shared {
@@ -102,9 +144,7 @@ async fn half_an_upload(storage: &Running, file: &str, bytes: &[u8], folder: &Pa
     wire
 }
 
-#[tokio::test]
-async fn what_one_takes_the_other_has_at_once_and_what_one_deletes_is_gone() {
-    let lab = shared_lab().await;
+async fn what_one_takes_the_other_has_at_once_and_what_one_deletes_is_gone(lab: &Shared) {
     let (one, two) = (lab.start().await, lab.start().await);
     for (n, (here, there)) in [(&one, &two), (&two, &one)].into_iter().enumerate() {
         let (file, bytes) = (format!("file {n}"), pattern(300_000, n as u8));
@@ -123,9 +163,7 @@ async fn what_one_takes_the_other_has_at_once_and_what_one_deletes_is_gone() {
     assert_eq!(lab.files().len(), 2);
 }
 
-#[tokio::test]
-async fn storages_that_start_at_once_become_one_and_never_use_a_number_twice() {
-    let lab = shared_lab().await;
+async fn storages_that_start_at_once_become_one_and_never_use_a_number_twice(lab: &Shared) {
     let (a, b, c) = tokio::join!(lab.start(), lab.start(), lab.start());
     assert_eq!(lab.count("SELECT count(*) FROM t_storage"), 1);
     let mut uploads = tokio::task::JoinSet::new();
@@ -142,28 +180,24 @@ async fn storages_that_start_at_once_become_one_and_never_use_a_number_twice() {
     }
 }
 
-#[tokio::test]
-async fn a_start_leaves_alone_what_another_storage_is_writing() {
-    let lab = shared_lab().await;
+async fn a_start_leaves_alone_what_another_storage_is_writing(lab: &Shared) {
     let one = lab.start().await;
     let bytes = pattern(100_000, 1);
-    let folder = only_staging(&lab);
+    let folder = only_staging(lab);
     let mut wire = half_an_upload(&one, "file", &bytes, &folder).await;
     let two = lab.start().await;
-    assert_eq!((temps(&folder).len(), staging(&lab).len()), (1, 2));
+    assert_eq!((temps(&folder).len(), staging(lab).len()), (1, 2));
     wire.send(&bytes[50_000..]).await;
     wire.reply().await.unwrap();
     assert_eq!(two.download("file").await.unwrap(), bytes);
     assert!(temps(&folder).is_empty());
 }
 
-#[tokio::test]
-async fn what_a_dead_storage_left_is_settled_as_the_catalog_says() {
-    let lab = shared_lab().await;
+async fn what_a_dead_storage_left_is_settled_as_the_catalog_says(lab: &Shared) {
     let one = lab.start().await;
     one.upload("kept", &pattern(1000, 1)).await.unwrap();
     let place = lab.files().remove(0);
-    let dead = left_behind(&lab);
+    let dead = left_behind(lab);
     std::fs::rename(lab.store().join(&place), staged(&dead, &place)).unwrap();
     std::fs::write(staged(&dead, "000/000/000/5F6E7AD2_077"), "half a fil").unwrap();
     // A place whose folder was never made, and one that somebody did not come to the end of settling.
@@ -174,17 +208,15 @@ async fn what_a_dead_storage_left_is_settled_as_the_catalog_says() {
 
     let two = lab.start().await;
     assert_eq!(lab.files(), [place]);
-    assert_eq!(staging(&lab).len(), 2, "those of the living");
+    assert_eq!(staging(lab).len(), 2, "those of the living");
     assert_eq!(two.download("kept").await.unwrap(), pattern(1000, 1));
     assert_eq!(two.stat("kept").await.unwrap(), one.stat("kept").await.unwrap());
 }
 
-#[tokio::test]
-async fn a_storage_that_was_taken_for_dead_promises_nothing_and_goes_on() {
-    let lab = shared_lab().await;
+async fn a_storage_that_was_taken_for_dead_promises_nothing_and_goes_on(lab: &Shared) {
     let one = lab.start().await;
     let bytes = pattern(100_000, 1);
-    let folder = only_staging(&lab);
+    let folder = only_staging(lab);
     let mut wire = half_an_upload(&one, "file", &bytes, &folder).await;
     // As when the servers of the volume forget the lock and another storage finds that.
     std::fs::remove_file(folder.join("lock")).unwrap();
@@ -197,16 +229,14 @@ async fn a_storage_that_was_taken_for_dead_promises_nothing_and_goes_on() {
     }
     assert!(lab.files().is_empty());
     // It notices, and has another folder.
-    until(|| staging(&lab).len() == 2).await;
+    until(|| staging(lab).len() == 2).await;
     while one.upload("file", &bytes).await.is_err() {}
     assert_eq!(two.download("file").await.unwrap(), bytes);
 }
 
-#[tokio::test]
-async fn a_file_that_waits_for_its_name_is_read_and_deleted_at_the_other() {
-    let lab = shared_lab().await;
+async fn a_file_that_waits_for_its_name_is_read_and_deleted_at_the_other(lab: &Shared) {
     let one = lab.start().await;
-    let folder = only_staging(&lab);
+    let folder = only_staging(lab);
     let two = lab.start().await;
     for file in ["read", "deleted"] {
         one.upload(file, &pattern(1000, 1)).await.unwrap();
@@ -220,9 +250,7 @@ async fn a_file_that_waits_for_its_name_is_read_and_deleted_at_the_other() {
     assert_eq!(one.download("read").await.unwrap(), pattern(1000, 1));
 }
 
-#[tokio::test]
-async fn a_volume_that_is_not_mounted_any_more_is_out_of_reach_and_nothing_in_it_is_given_up() {
-    let lab = shared_lab().await;
+async fn a_volume_that_is_not_mounted_any_more_is_out_of_reach_and_nothing_in_it_is_given_up(lab: &Shared) {
     let one = lab.start().await;
     one.upload("kept", &pattern(1000, 1)).await.unwrap();
     one.upload("deleted", &pattern(1000, 2)).await.unwrap();
@@ -248,9 +276,7 @@ async fn a_volume_that_is_not_mounted_any_more_is_out_of_reach_and_nothing_in_it
     assert_eq!(lab.files().len(), 1);
 }
 
-#[tokio::test]
-async fn leftovers_are_swept_by_whoever_comes_first() {
-    let lab = shared_lab().await;
+async fn leftovers_are_swept_by_whoever_comes_first(lab: &Shared) {
     let one = lab.start().await;
     for n in 0..20 {
         one.upload(&format!("file {n}"), &pattern(100, n)).await.unwrap();
@@ -287,9 +313,7 @@ async fn finish(storage: &Running, file: &str, bytes: &[u8]) -> Result<(), Failu
     ask(storage, &Finish { key: key(file), expected }.to_frame()).await.map(drop)
 }
 
-#[tokio::test]
-async fn parts_go_on_at_the_other_but_not_while_one_is_being_written() {
-    let lab = shared_lab().await;
+async fn parts_go_on_at_the_other_but_not_while_one_is_being_written(lab: &Shared) {
     let (one, two) = (lab.start().await, lab.start().await);
     let bytes = pattern(3 << 20, 6);
     begin(&one, "f", bytes.len()).await.unwrap();
@@ -319,7 +343,7 @@ async fn parts_go_on_at_the_other_but_not_while_one_is_being_written() {
 
 #[tokio::test]
 async fn the_first_start_decides_whether_a_path_is_shared() {
-    let mut lab = shared_lab().await;
+    let mut lab = on_folder().await;
     lab.start().await.stop().await;
     lab.lab.config.replication = Replication::None;
     let refused = lab.try_start().await.err().expect("it is shared").to_string();

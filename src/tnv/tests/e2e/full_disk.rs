@@ -12,15 +12,15 @@ use crate::harness::{eventually, installed, say};
 /// The size of the disk.
 const SIZE: u64 = 64 << 20;
 
-struct Disk {
-    folder: PathBuf,
+pub(crate) struct Disk {
+    pub(crate) folder: PathBuf,
 }
 
 impl Disk {
-    /// `None` where this user may not mount.
-    fn mount(lab: &Lab) -> Option<Disk> {
+    /// A disk of `size` bytes as `data` in the lab; `None` where this user may not mount.
+    pub(crate) fn mount(lab: &Lab, size: u64) -> Option<Disk> {
         let (image, folder) = (lab.arg("disk.img"), lab.path("data"));
-        std::fs::File::create(&image).unwrap().set_len(SIZE).unwrap();
+        std::fs::File::create(&image).unwrap().set_len(size).unwrap();
         std::fs::create_dir(&folder).unwrap();
         assert!(Command::new("mkfs.ext4").args(["-q", "-m", "0", &image]).status().unwrap().success());
         let mounted =
@@ -34,7 +34,7 @@ impl Disk {
     }
 
     /// Takes every block that is left, as any other program on that disk may.
-    fn fill(&self) -> PathBuf {
+    pub(crate) fn fill(&self) -> PathBuf {
         let path = self.folder.join("other-program");
         let mut file = std::fs::File::create(&path).unwrap();
         while file.write_all(&[7; 4096]).is_ok() {}
@@ -64,7 +64,7 @@ fn a_full_disk_refuses_uploads_loses_nothing_and_can_be_freed() {
         return;
     }
     let lab = Lab::new();
-    let Some(disk) = Disk::mount(&lab) else { return };
+    let Some(disk) = Disk::mount(&lab, SIZE) else { return };
     let pattern = |n: u64| Pattern::new(n, 5_000_000);
     let options = ["--set", "storage.reserved_space=0"];
 

@@ -9,7 +9,7 @@ use tnv_common::mysql::prelude::Queryable;
 use tnv_common::mysql::{Conn, Error, MySql, Value, Work};
 use tnv_proto::FileKey;
 
-use super::{DUPLICATE, buckets, repeated};
+use super::{DUPLICATE, LONGEST_LIST, buckets, listed, repeated};
 use crate::catalog::{Leftover, NewFile};
 use crate::layout::table_of;
 
@@ -58,24 +58,19 @@ impl Work for Apply<'_> {
 
     async fn run(&self, connection: &mut Conn, again: bool) -> Result<Vec<bool>, Error> {
         let mut outcomes = vec![false; self.changes.len()];
+        let mut added = Vec::new();
         for table in 1..=3 {
-            let (mut inserts, mut deletes): (Vec<Insert<'_>>, Vec<Delete<'_>>) = Default::default();
-            for (at, change) in self.changes.iter().enumerate() {
-                match change {
-                    Change::Insert(file) if table_of(&file.key.user) == table => inserts.push((at, file)),
-                    Change::Delete { key, uncounted } if table_of(&key.user) == table => {
-                        deletes.push((at, key, uncounted.as_ref()));
-                    }
-                    _ => {}
-                }
+            for inserts in buckets(&self.inserts(table)) {
+                self.insert(connection, table, inserts, &mut added, &mut outcomes).await?;
             }
-            // Transactions that lock rows in one order do not wait for each other in a circle.
-            inserts.sort_by(|a, b| a.1.key.file.as_str().cmp(b.1.key.file.as_str()));
-            deletes.sort_by(|a, b| a.1.file.as_str().cmp(b.1.file.as_str()));
-            for inserts in buckets(&inserts) {
-                self.insert(connection, table, inserts, &mut outcomes).await?;
-            }
-            for deletes in buckets(&deletes) {
+        }
+        for added in buckets(&added) {
+            self.insert_copies(connection, added).await?;
+        }
+        added.iter().for_each(|(at, _)| outcomes[*at] = true);
+        // Behind the copies: what was added just now may be removed again.
+        for table in 1..=3 {
+            for deletes in self.deletes(table).chunks(LONGEST_LIST) {
                 self.delete(connection, table, deletes, again, &mut outcomes).await?;
             }
         }
@@ -84,14 +79,42 @@ impl Work for Apply<'_> {
 }
 
 impl Apply<'_> {
-    async fn insert(
+    /// What is to be added to a table. Transactions that lock rows in one order do not wait for each other in a circle.
+    fn inserts(&self, table: u8) -> Vec<Insert<'_>> {
+        let mut inserts: Vec<Insert<'_>> = Vec::new();
+        for (at, change) in self.changes.iter().enumerate() {
+            if let Change::Insert(file) = change
+                && table_of(&file.key.user) == table
+            {
+                inserts.push((at, file));
+            }
+        }
+        inserts.sort_by(|a, b| a.1.key.file.as_str().cmp(b.1.key.file.as_str()));
+        inserts
+    }
+
+    /// What is to be removed from a table, in the same order.
+    fn deletes(&self, table: u8) -> Vec<Delete<'_>> {
+        let mut deletes: Vec<Delete<'_>> = Vec::new();
+        for (at, change) in self.changes.iter().enumerate() {
+            if let Change::Delete { key, uncounted } = change
+                && table_of(&key.user) == table
+            {
+                deletes.push((at, key, uncounted.as_ref()));
+            }
+        }
+        deletes.sort_by(|a, b| a.1.file.as_str().cmp(b.1.file.as_str()));
+        deletes
+    }
+
+    async fn insert<'a>(
         &self,
         connection: &mut Conn,
         table: u8,
-        inserts: &[Insert<'_>],
+        inserts: &[Insert<'a>],
+        added: &mut Vec<Insert<'a>>,
         outcomes: &mut [bool],
     ) -> Result<(), Error> {
-        let mut added = Vec::with_capacity(inserts.len());
         match insert_rows(connection, table, inserts).await {
             Ok(()) => added.extend_from_slice(inserts),
             // Some id is taken. Nothing of the statement stands; which one it is shows one by one.
@@ -109,19 +132,10 @@ impl Apply<'_> {
             }
             Err(error) => return Err(error),
         }
-        for added in buckets(&added) {
-            self.insert_copies(connection, table, added).await?;
-        }
-        added.iter().for_each(|(at, _)| outcomes[*at] = true);
         Ok(())
     }
 
-    async fn insert_copies(
-        &self,
-        connection: &mut Conn,
-        table: u8,
-        files: &[Insert<'_>],
-    ) -> Result<(), Error> {
+    async fn insert_copies(&self, connection: &mut Conn, files: &[Insert<'_>]) -> Result<(), Error> {
         let statement = format!(
             "INSERT INTO t_copy (storage, path_index, path, file_table, file_id, state) VALUES {}",
             repeated("(?, ?, ?, ?, ?, 'present')", files.len())
@@ -133,7 +147,7 @@ impl Apply<'_> {
                     self.storage.into(),
                     file.path_index.into(),
                     file.path.as_str().into(),
-                    table.into(),
+                    table_of(&file.key.user).into(),
                     file.key.file.as_str().into(),
                 ]
             })
@@ -158,8 +172,8 @@ impl Apply<'_> {
         again: bool,
         outcomes: &mut [bool],
     ) -> Result<(), Error> {
-        let marks = repeated("?", deletes.len());
-        let ids: Vec<Value> = deletes.iter().map(|(_, key, _)| key.file.as_str().into()).collect();
+        let ids: Vec<&str> = deletes.iter().map(|(_, key, _)| key.file.as_str()).collect();
+        let (marks, ids) = listed(&ids);
         let query = format!(
             "SELECT id, appid, userid FROM t_file_0{table} WHERE id IN ({marks}) ORDER BY id FOR UPDATE"
         );
@@ -173,8 +187,8 @@ impl Apply<'_> {
         let mut found: Vec<&Delete<'_>> = deletes.iter().filter(|(_, key, _)| is_there(key)).collect();
         // Of two deletes of one file at once, one finds it.
         found.dedup_by(|a, b| a.1.file == b.1.file);
-        for found in buckets(&found) {
-            self.delete_rows(connection, table, found).await?;
+        if !found.is_empty() {
+            self.delete_rows(connection, table, &found).await?;
         }
         for (at, _, _) in &found {
             outcomes[*at] = true;
@@ -192,14 +206,14 @@ impl Apply<'_> {
         table: u8,
         deletes: &[&Delete<'_>],
     ) -> Result<(), Error> {
-        let marks = repeated("?", deletes.len());
-        let ids = || deletes.iter().map(|(_, key, _)| Value::from(key.file.as_str()));
+        let ids: Vec<&str> = deletes.iter().map(|(_, key, _)| key.file.as_str()).collect();
+        let (marks, ids) = listed(&ids);
         let delete = format!("DELETE FROM t_file_0{table} WHERE id IN ({marks})");
-        connection.exec_drop(delete, ids().collect::<Vec<_>>()).await?;
+        connection.exec_drop(delete, ids.clone()).await?;
         let mark = format!(
             "UPDATE t_copy SET state = 'deleting' WHERE file_table = {table} AND file_id IN ({marks})"
         );
-        connection.exec_drop(mark, ids().collect::<Vec<_>>()).await?;
+        connection.exec_drop(mark, ids).await?;
         for (_, key, uncounted) in deletes {
             let Some(place) = uncounted else { continue };
             let add = "INSERT INTO t_copy (storage, path_index, path, file_table, file_id, state)

@@ -1,6 +1,6 @@
 //! Looking up files.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,7 +10,7 @@ use tnv_common::mysql::prelude::Queryable;
 use tnv_common::mysql::{Conn, Error, MySql, Row, Value, Work};
 use tnv_proto::FileKey;
 
-use super::{buckets, column, repeated};
+use super::{LONGEST_LIST, column, listed};
 use crate::catalog::{FileRow, Location};
 use crate::layout::table_of;
 
@@ -42,20 +42,15 @@ impl Work for Find<'_> {
     async fn run(&self, connection: &mut Conn, _again: bool) -> Result<Self::Output, Error> {
         let mut found = HashMap::new();
         for table in 1..=3 {
-            let ids: Vec<&str> = self
-                .keys
-                .iter()
-                .filter(|key| table_of(&key.user) == table)
-                .map(|key| key.file.as_str())
-                .collect();
-            for ids in buckets(&ids) {
+            let ids = ids_in(table, self.keys);
+            for ids in ids.chunks(LONGEST_LIST) {
+                let (marks, ids) = listed(ids);
                 let query = format!(
-                    "SELECT f.id, f.appid, f.userid, {COLUMNS} FROM t_file_0{table} f {COPY} WHERE f.id IN ({IDS})",
+                    "SELECT f.id, f.appid, f.userid, {COLUMNS} FROM t_file_0{table} f {COPY} WHERE f.id IN ({marks})",
                     COLUMNS = columns(table),
                     COPY = copy(table),
-                    IDS = repeated("?", ids.len())
                 );
-                let params: Vec<Value> = [self.storage].iter().chain(ids).map(|&text| text.into()).collect();
+                let params: Vec<Value> = [self.storage.into()].into_iter().chain(ids).collect();
                 for mut row in connection.exec::<Row, _, _>(query, params).await? {
                     let (id, app, user): (String, String, String) =
                         (column(&mut row, "id")?, column(&mut row, "appid")?, column(&mut row, "userid")?);
@@ -109,15 +104,44 @@ pub(super) fn read_row(row: &mut Row) -> Result<FileRow, Error> {
     })
 }
 
-pub(super) struct IsTaken<'a>(pub(super) &'a FileKey);
+/// Questions whether an id is taken, by whomever, that go together.
+pub(super) struct Taken {
+    pub(super) db: MySql,
+}
 
 #[async_trait]
-impl Work for IsTaken<'_> {
-    type Output = bool;
+impl Execute for Taken {
+    type Operation = FileKey;
+    type Outcome = bool;
 
-    async fn run(&self, connection: &mut Conn, _again: bool) -> Result<bool, Error> {
-        let query = format!("SELECT 1 FROM t_file_0{} WHERE id = ?", table_of(&self.0.user));
-        let found: Option<i64> = connection.exec_first(query, (self.0.file.as_str(),)).await?;
-        Ok(found.is_some())
+    async fn execute(&self, keys: &[FileKey]) -> Result<Vec<bool>, DbError> {
+        self.db.read(&AreTaken(keys)).await
     }
+}
+
+struct AreTaken<'a>(&'a [FileKey]);
+
+#[async_trait]
+impl Work for AreTaken<'_> {
+    type Output = Vec<bool>;
+
+    async fn run(&self, connection: &mut Conn, _again: bool) -> Result<Vec<bool>, Error> {
+        let mut taken = HashSet::new();
+        for table in 1..=3 {
+            let ids = ids_in(table, self.0);
+            for ids in ids.chunks(LONGEST_LIST) {
+                let (marks, ids) = listed(ids);
+                let query = format!("SELECT id FROM t_file_0{table} WHERE id IN ({marks})");
+                let found: Vec<String> = connection.exec(query, ids).await?;
+                taken.extend(found.into_iter().map(|id| (table, id)));
+            }
+        }
+        // An id that is the same as another for the database alone shows when it is inserted.
+        Ok(self.0.iter().map(|key| taken.contains(&(table_of(&key.user), key.file.to_string()))).collect())
+    }
+}
+
+/// The ids of those files that are in this table.
+fn ids_in(table: u8, keys: &[FileKey]) -> Vec<&str> {
+    keys.iter().filter(|key| table_of(&key.user) == table).map(|key| key.file.as_str()).collect()
 }

@@ -24,7 +24,9 @@ CREATE TABLE t_router (
     update_time TIMESTAMP NULL DEFAULT CURRENT_TIMESTAMP,
     PRIMARY KEY (id)) ENGINE = InnoDB;
 INSERT INTO t_groups_info (group_name) VALUES ('group001'), ('group002');
-INSERT INTO t_router (appid, userid, group_name, create_time) VALUES ('tnvideo', 'tnv001', 'group001', '2020-09-26 13:16:34');
+INSERT INTO t_router (appid, userid, group_name, create_time) VALUES
+    ('tnvideo', 'tnv001', 'group001', '2020-09-26 13:16:34'),
+    ('tnvideo', 'twice', 'group001', '2020-09-26 13:16:35'), ('tnvideo', 'twice', 'group002', '2020-09-26 13:16:35');
 
 CREATE DATABASE tnv_idsdb CHARACTER SET utf8mb3; USE tnv_idsdb;
 CREATE TABLE t_id_gen (
@@ -67,6 +69,12 @@ fn a_database_of_the_older_system_is_served_as_it_is() {
 
     let (group, found) = addresses(&Wire::connect(&tracker.address).call(SADDRS, &key(APP, USER, OLD)).ok());
     assert_eq!((group.as_str(), found), ("group001", vec![storage.address.clone()]));
+    // Two older trackers chose at once: the first row holds, and somebody should know.
+    let route = Wire::connect(&tracker.address).call(SADDRS, &key(APP, "twice", "")).ok();
+    assert_eq!(addresses(&route).0, "group001");
+    let log = tracker.process.log();
+    assert!(log.contains("WARN") && log.contains("tnvideo/twice: group001,group002"), "{log}");
+
     older.assert_reads(&mut wire, &http, OLD, &old);
     older.assert_reads(&mut wire, &http, SHORT, &short);
     assert_eq!(listed(&http), [OLD, SHORT]);

@@ -38,6 +38,17 @@ impl Site {
         Site { tracker, id, storage, http, storage_role, lab }
     }
 
+    /// How often the storage has found its cache, at the start and after each time it was away.
+    pub(super) fn times_cached(&self) -> usize {
+        self.storage.process.log().matches("the cache answers").count()
+    }
+
+    /// Waits until the storage has found its cache more often than that.
+    #[track_caller]
+    pub(super) fn await_cache(&self, times: usize) {
+        eventually("the cache to be found", || (self.times_cached() > times).then_some(()));
+    }
+
     /// After an outage: what was acknowledged is there and whole, what was deleted is gone, and bytes, rows and copies
     /// are as many as there are files.
     #[track_caller]

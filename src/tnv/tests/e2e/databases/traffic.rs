@@ -18,7 +18,7 @@ const CLIENTS: u64 = 4;
 /// How long a client that was refused waits before it asks for something else.
 const BACK_OFF: Duration = Duration::from_millis(20);
 /// Between two requests of a client: the files are to be read again at the end.
-const REST: Duration = Duration::from_millis(3);
+const REST: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
@@ -116,10 +116,6 @@ impl Gauge {
         let waiting = self.changed.wait_timeout_while(self.seen(), DEADLINE, |seen| !is_so(seen));
         let (seen, waited) = waiting.unwrap_or_else(std::sync::PoisonError::into_inner);
         assert!(!waited.timed_out(), "still waiting for {what}; {}", seen.summary());
-    }
-
-    pub(super) fn successes(&self, kinds: &[Kind]) -> usize {
-        self.seen().successes.iter().filter(|(_, kind)| kinds.contains(kind)).count()
     }
 
     pub(super) fn refusals(&self, kinds: &[Kind]) -> usize {
