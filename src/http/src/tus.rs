@@ -31,7 +31,6 @@ pub(crate) use part::CheckingRoom;
 const VERSION: HeaderValue = HeaderValue::from_static("1.0.0");
 const EXTENSIONS: HeaderValue =
     HeaderValue::from_static("creation,creation-with-upload,termination,checksum,expiration");
-const NOTHING_STORED: &str = "nothing was stored";
 
 const RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
 const OFFSET: HeaderName = HeaderName::from_static("upload-offset");
@@ -102,19 +101,11 @@ pub(crate) async fn create(
             return Err(Refusal::upload(&error, &key));
         }
     };
-    if let Some(part) = &first {
-        let _uploading = HttpMetrics::global().uploading();
-        match part.append(&mut parts, gateway, body).await {
-            Ok(()) => {}
-            Err(Broken::Refused(refusal)) => return Err(refusal),
-            Err(Broken::Failed(error)) if is_gone(&error) => {
-                return Err(Refusal::received(&error, &key, NOTHING_STORED));
-            }
-            // It exists, and the client can go on where it stands.
-            Err(Broken::Failed(error)) => {
-                tracing::debug!(%key, %error, "the first bytes of an upload failed")
-            }
-        }
+    if let Some(part) = &first
+        && let Err(refusal) = fill(&mut parts, gateway, &key, part, body).await
+    {
+        unfinished.forget().await;
+        return Err(refusal);
     }
     let progress = parts.progress();
     if progress.offset == progress.size {
@@ -125,6 +116,29 @@ pub(crate) async fn create(
     tell(response.headers_mut(), progress);
     unfinished.keep();
     Ok(response)
+}
+
+/// Appends the first part of a new upload. If it breaks off, the client can go on where it stands.
+async fn fill(
+    parts: &mut Parts,
+    gateway: &Gateway,
+    key: &FileKey,
+    part: &Part,
+    body: Incoming,
+) -> Result<(), Refusal> {
+    let _uploading = HttpMetrics::global().uploading();
+    match part.append(parts, gateway, body).await {
+        Err(Broken::Refused(refusal)) => Err(refusal),
+        // It has left: the address would not reach it.
+        Err(Broken::Failed(error)) if is_gone(&error) => {
+            Err(Refusal::received(&error, key, "nothing was stored"))
+        }
+        Err(Broken::Failed(error)) => {
+            tracing::debug!(%key, %error, "the first bytes of an upload failed");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
 }
 
 /// Answers a HEAD: how far an upload has come.
@@ -232,7 +246,7 @@ fn no_upload() -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, "there is no such upload, or it has expired")
 }
 
-/// Whether the client has left: an answer would not reach it.
+/// Whether the client has left.
 fn is_gone(error: &ClientError) -> bool {
     matches!(error, ClientError::Local { source, .. } if source.kind() == ErrorKind::UnexpectedEof)
 }

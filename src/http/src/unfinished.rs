@@ -27,29 +27,47 @@ impl Unfinished {
     pub(crate) fn keep(mut self) {
         self.upload = None;
     }
+
+    /// Forgets it now; in the background if somebody still writes to it.
+    pub(crate) async fn forget(mut self) {
+        if let Some((client, key)) = &self.upload {
+            let outcome = client.discard(key).await;
+            if !is_locked(&outcome) {
+                tell(key, outcome);
+                self.upload = None;
+            }
+        }
+    }
 }
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
         if let Some((client, key)) = self.upload.take() {
-            tokio::spawn(async move {
-                match forget(&client, &key).await {
-                    Ok(()) => tracing::debug!(%key, "an upload that broke off was forgotten"),
-                    Err(error) if error.is_not_found() => {}
-                    // The storage forgets it by itself after a while.
-                    Err(error) => tracing::info!(%key, %error, "an upload that broke off was not forgotten"),
-                }
-            });
+            tokio::spawn(forget(client, key));
         }
     }
 }
 
-async fn forget(client: &Client, key: &FileKey) -> Result<(), ClientError> {
+async fn forget(client: Client, key: FileKey) {
     for _ in 1..TRIES {
-        match client.discard(key).await {
-            Err(error) if error.code() == Some(ErrorCode::LOCKED) => sleep(PAUSE).await,
-            outcome => return outcome,
+        let outcome = client.discard(&key).await;
+        if !is_locked(&outcome) {
+            return tell(&key, outcome);
         }
+        sleep(PAUSE).await;
     }
-    client.discard(key).await
+    tell(&key, client.discard(&key).await);
+}
+
+fn is_locked(outcome: &Result<(), ClientError>) -> bool {
+    outcome.as_ref().is_err_and(|error| error.code() == Some(ErrorCode::LOCKED))
+}
+
+fn tell(key: &FileKey, outcome: Result<(), ClientError>) {
+    match outcome {
+        Ok(()) => tracing::debug!(%key, "an upload that broke off was forgotten"),
+        Err(error) if error.is_not_found() => {}
+        // The storage forgets it by itself after a while.
+        Err(error) => tracing::info!(%key, %error, "an upload that broke off was not forgotten"),
+    }
 }

@@ -4,7 +4,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue, LOCATION};
 use hyper::http::request::Parts as Head;
 use hyper::{HeaderMap, Response, StatusCode};
-use tnv_client::{Client, ClientError, Source, new_file_id};
+use tnv_client::{Client, ClientError, Parts, Source, new_file_id};
 use tnv_proto::{AppId, Attributes, Checksum, FileKey, Labels, UserId};
 
 use crate::body::Body;
@@ -119,19 +119,25 @@ async fn store_asked(
     source: Source,
 ) -> Result<Attributes, ClientError> {
     let unfinished = Unfinished::new(client, key);
-    let mut parts = match client.begin(key, source.size(), labels).await {
-        Ok(parts) => parts,
+    let stored = match client.begin(key, source.size(), labels).await {
+        Ok(parts) => store_parts(parts, source).await,
         Err(error) => {
             unfinished.keep();
             return Err(error);
         }
     };
+    match &stored {
+        Ok(_) => unfinished.keep(),
+        Err(_) => unfinished.forget().await,
+    }
+    stored
+}
+
+async fn store_parts(mut parts: Parts, source: Source) -> Result<Attributes, ClientError> {
     if source.size() > 0 {
         parts.append(source).await?;
     }
-    let attributes = parts.finish(Checksum::UNKNOWN).await?;
-    unfinished.keep();
-    Ok(attributes)
+    parts.finish(Checksum::UNKNOWN).await
 }
 
 fn created(gateway: &Gateway, key: &FileKey, attributes: &Attributes) -> Result<Response<Body>, Refusal> {

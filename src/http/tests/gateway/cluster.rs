@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tnv_http::{Config, Server as Gateway};
@@ -42,6 +43,8 @@ pub(crate) struct Faults {
     pub(crate) reads: Option<ErrorCode>,
     /// The storage never answers a request for bytes.
     pub(crate) stall: bool,
+    /// The storage takes this long to answer one.
+    pub(crate) slow: Option<Duration>,
     /// The storage dies after so many bytes of a download.
     pub(crate) die_after: Option<u64>,
     /// Files are replaced right after their attributes were told.
@@ -54,6 +57,10 @@ pub(crate) struct Faults {
     pub(crate) writes: Option<ErrorCode>,
     /// The storage refuses to make files of uploads.
     pub(crate) finishes: Option<ErrorCode>,
+    /// The storage refuses so many times to forget an upload: it is still taking what a client sent that is gone.
+    pub(crate) locked_aborts: usize,
+    /// The storage cannot read the parts of uploads.
+    pub(crate) damaged: bool,
 }
 
 /// What the storage has seen.
@@ -136,6 +143,16 @@ impl Cluster {
         let key = FileKey::new("tnvideo", "tnv001", file).unwrap();
         let state = self.state();
         Some((state.files.get(&key)?.clone(), state.writes.contents.get(&key)?.clone()))
+    }
+
+    /// Waits until there are so many files and unfinished uploads.
+    pub(crate) async fn keeps(&self, files: usize, uploads: usize) {
+        in_time(async {
+            while self.kept() != (files, uploads) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     }
 
     /// How many files and unfinished uploads there are.
@@ -365,10 +382,13 @@ async fn send(
     state: &Mutex<State>,
     seen: &watch::Sender<Seen>,
 ) -> io::Result<()> {
-    let (stall, die_after) = {
+    let (stall, slow, die_after) = {
         let state = state.lock().unwrap();
-        (state.faults.stall, state.faults.die_after)
+        (state.faults.stall, state.faults.slow, state.faults.die_after)
     };
+    if let Some(slow) = slow {
+        tokio::time::sleep(slow).await;
+    }
     if stall {
         // Nothing more comes from the reader; this ends when it hangs up.
         stream.read_u8().await?;

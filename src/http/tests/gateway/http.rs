@@ -61,6 +61,12 @@ impl Connection {
         in_time(self.stream.write_all(bytes)).await.unwrap();
     }
 
+    /// Both directions, for a test that sends until an answer comes.
+    pub(crate) fn split(self) -> (tokio::net::tcp::OwnedReadHalf, tokio::net::tcp::OwnedWriteHalf) {
+        assert!(self.stream.buffer().is_empty(), "an answer was there already");
+        self.stream.into_inner().into_split()
+    }
+
     /// Says that nothing more will be sent.
     pub(crate) async fn close(&mut self) {
         self.stream.shutdown().await.unwrap();

@@ -1,10 +1,13 @@
 //! Resumable uploads.
 
+use std::time::Duration;
+
 use tnv_proto::ErrorCode;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::answers::lines;
 use crate::cluster::{Cluster, Running, bytes_of, with_clip};
-use crate::http::{Answer, Connection, get, head, send};
+use crate::http::{Answer, Connection, get, head, in_time, send};
 
 const TUS: &str = "Tus-Resumable: 1.0.0";
 const PART: &str = "Content-Type: application/offset+octet-stream";
@@ -142,6 +145,34 @@ async fn what_arrived_of_a_part_that_breaks_off_is_kept() {
 }
 
 #[tokio::test]
+async fn a_part_that_stands_still_is_told_where_to_ask() {
+    let cluster = Cluster::start().await;
+    let patience = Duration::from_millis(100);
+    let gateway = cluster.gateway(|config| config.progress_timeout = patience).await;
+    let path = create(&gateway, 10, "").await;
+    let mut connection = Connection::open(gateway.address).await;
+    connection.request("PATCH", &path, &[TUS, PART, "Upload-Offset: 0", "Content-Length: 10"]).await;
+    connection.send("hello").await;
+    let answer = connection.answer().await;
+    assert_eq!(answer.status, 408);
+    assert_eq!(answer.text(), "the body came too slowly; ask with HEAD where to go on\n");
+    assert_eq!(head(gateway.address, &path, &[TUS]).await.header("upload-offset"), Some("5"));
+}
+
+#[tokio::test]
+async fn an_upload_whose_address_nobody_heard_is_forgotten() {
+    let (cluster, gateway) = with_gateway().await;
+    // More often than one request asks.
+    cluster.fault(|faults| faults.locked_aborts = 6);
+    let mut connection = Connection::open(gateway.address).await;
+    connection.request("POST", "/tus/", &[TUS, PART, "Upload-Length: 10", "Content-Length: 10"]).await;
+    connection.send("hello").await;
+    cluster.arrived(5).await;
+    drop(connection);
+    cluster.keeps(0, 0).await;
+}
+
+#[tokio::test]
 async fn an_upload_whose_end_was_not_seen_is_finished_when_asked_for() {
     let (cluster, gateway) = with_gateway().await;
     let path = create(&gateway, 5, "").await;
@@ -179,10 +210,78 @@ async fn checksums_are_compared_before_a_part_counts() {
 }
 
 #[tokio::test]
+async fn what_waits_for_its_checksum_has_an_end() {
+    const LEN: u64 = 8 << 20;
+    let cluster = Cluster::start().await;
+    let patience = Duration::from_secs(1);
+    let gateway = cluster.gateway(|config| config.progress_timeout = patience).await;
+    let path = create(&gateway, LEN, "").await;
+    let length = format!("Content-Length: {LEN}");
+    let checksum = "Upload-Checksum: sha1 qvTGHdzF6KLavt4PO0gs2a6pQ00=";
+    let fields = [TUS, PART, "Upload-Offset: 0", &length, checksum, "Expect: 100-continue"];
+    let ask = async || {
+        let mut connection = Connection::open(gateway.address).await;
+        connection.request("PATCH", &path, &fields).await;
+        connection
+    };
+    let mut holding = Vec::new();
+    for _ in 0..4 {
+        let mut connection = ask().await;
+        assert_eq!(connection.head().await.status, 100);
+        holding.push(connection);
+    }
+    let mut one_more = ask().await;
+    let trickle = async {
+        loop {
+            for connection in &mut holding {
+                connection.send("x").await;
+            }
+            tokio::time::sleep(patience / 10).await;
+        }
+    };
+    tokio::select! {
+        () = trickle => unreachable!("it does not end"),
+        answer = one_more.answer() => assert_eq!((answer.status, answer.header("retry-after")), (503, Some("2"))),
+    }
+    drop(holding.pop());
+    assert_eq!(ask().await.head().await.status, 100);
+}
+
+#[tokio::test]
+async fn what_waits_for_its_checksum_must_come_at_some_rate() {
+    let cluster = Cluster::start().await;
+    let patience = Duration::from_millis(500);
+    let gateway = cluster.gateway(|config| config.progress_timeout = patience).await;
+    let path = create(&gateway, 10_000, "").await;
+    let checksum = "Upload-Checksum: sha1 qvTGHdzF6KLavt4PO0gs2a6pQ00=";
+    let fields = [TUS, PART, "Upload-Offset: 0", "Content-Length: 10000", checksum];
+    let mut connection = Connection::open(gateway.address).await;
+    connection.request("PATCH", &path, &fields).await;
+    let (mut answers, mut body) = connection.split();
+    let trickle = async {
+        loop {
+            body.write_all(b"x").await.unwrap();
+            tokio::time::sleep(patience / 10).await;
+        }
+    };
+    let mut status = [0; 12];
+    tokio::select! {
+        () = trickle => unreachable!("it does not end"),
+        read = in_time(answers.read_exact(&mut status)) => read.unwrap(),
+    };
+    assert_eq!(&status, b"HTTP/1.1 408");
+}
+
+#[tokio::test]
 async fn parts_that_do_not_fit_are_refused() {
     let (cluster, gateway) = with_gateway().await;
     let path = create(&gateway, 10, "").await;
+    // That the offset is wrong comes before everything else that is.
     assert_eq!(patch(&gateway, &path, 1, &[], b"x").await.status, 409);
+    assert_eq!(patch(&gateway, &path, 1, &[], b"hello world").await.status, 409);
+    let mut chunked = Connection::open(gateway.address).await;
+    chunked.request("PATCH", &path, &[TUS, PART, "Upload-Offset: 1", "Transfer-Encoding: chunked"]).await;
+    assert_eq!(chunked.answer().await.status, 409);
     assert_eq!(patch(&gateway, &path, 0, &[], b"hello world").await.status, 413);
     let send_part = async |fields: &[&str]| send(gateway.address, "PATCH", &path, fields, b"x").await.status;
     assert_eq!(send_part(&[TUS, PART]).await, 400);
@@ -266,6 +365,42 @@ async fn an_upload_is_given_up() {
     }
     // One that is complete as well.
     assert_eq!(send(gateway.address, "DELETE", "/tus/clip", &[TUS], b"").await.status, 204);
+    assert_eq!(cluster.kept(), (0, 0));
+}
+
+#[tokio::test]
+async fn an_upload_is_given_up_as_soon_as_nobody_writes() {
+    let (cluster, gateway) = with_gateway().await;
+    let path = create(&gateway, 10, "").await;
+    cluster.fault(|faults| faults.locked_aborts = 2);
+    assert_eq!(send(gateway.address, "DELETE", &path, &[TUS], b"").await.status, 204);
+    let path = create(&gateway, 10, "").await;
+    cluster.fault(|faults| faults.locked_aborts = usize::MAX);
+    assert_eq!(send(gateway.address, "DELETE", &path, &[TUS], b"").await.status, 423);
+    assert_eq!(cluster.kept(), (0, 1));
+}
+
+#[tokio::test]
+async fn damaged_parts_can_be_given_up() {
+    let (cluster, gateway) = with_gateway().await;
+    let path = create(&gateway, 10, "").await;
+    cluster.fault(|faults| faults.damaged = true);
+    let mut connection = Connection::open(gateway.address).await;
+    connection.request("PATCH", &path, &[TUS, PART, "Upload-Offset: 0", "Content-Length: 1"]).await;
+    let answer = connection.answer().await;
+    assert_eq!(answer.status, 502);
+    assert_eq!(answer.text(), "the upload's parts are damaged: DELETE it and begin anew\n");
+    assert_eq!(head(gateway.address, &path, &[TUS]).await.status, 502);
+    assert_eq!(send(gateway.address, "DELETE", &path, &[TUS], b"").await.status, 204);
+    assert_eq!(cluster.kept(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_file_goes_with_the_parts_that_were_left_of_it() {
+    let (cluster, gateway) = with_gateway().await;
+    let path = create(&gateway, 10, "").await;
+    cluster.add(id(&path), 10, "", "");
+    assert_eq!(send(gateway.address, "DELETE", &path, &[TUS], b"").await.status, 204);
     assert_eq!(cluster.kept(), (0, 0));
 }
 

@@ -142,6 +142,20 @@ async fn a_body_that_is_cut_off_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn what_the_storage_still_takes_of_a_body_that_is_cut_off_is_forgotten_later() {
+    let (cluster, gateway) = with_gateway().await;
+    // More often than one request asks.
+    cluster.fault(|faults| faults.locked_aborts = 6);
+    let mut connection = Connection::open(gateway.address).await;
+    connection.request("POST", "/files", &["Content-Length: 1000000", "Expect: 100-continue"]).await;
+    assert_eq!(connection.head().await.status, 100);
+    connection.send_bytes(&bytes_of(0..500_000)).await;
+    cluster.arrived(500_000).await;
+    drop(connection);
+    cluster.keeps(0, 0).await;
+}
+
+#[tokio::test]
 async fn a_body_that_stands_still_is_given_up() {
     let (cluster, _) = with_gateway().await;
     let patience = std::time::Duration::from_millis(100);
@@ -149,7 +163,8 @@ async fn a_body_that_stands_still_is_given_up() {
     let mut connection = Connection::open(gateway.address).await;
     connection.request("POST", "/files", &["Content-Length: 1000000"]).await;
     connection.send_bytes(&bytes_of(0..1000)).await;
-    assert_eq!(connection.answer().await.status, 408);
+    let answer = connection.answer().await;
+    assert_eq!((answer.status, answer.text()), (408, "the body came too slowly; nothing was stored\n"));
     assert_eq!(cluster.kept(), (0, 0));
 }
 
@@ -229,10 +244,26 @@ async fn a_form_that_comes_byte_by_byte_is_stored() {
 }
 
 #[tokio::test]
+async fn a_short_form_may_end_without_a_line_break() {
+    let (cluster, gateway) = with_gateway().await;
+    for contents in [&b""[..], b"x", b"\r\n", b"\r\n--XyZ-", &bytes_of(0..60_000)] {
+        for end in ["\r\n--XyZ--", "\r\n--XyZ--\r\n"] {
+            let body = form("a", "", contents, end);
+            let answer = send(gateway.address, "POST", "/files", &[FORM], &body).await;
+            assert!(cluster.uploaded(&id(&answer)).unwrap().1 == contents, "{} bytes", contents.len());
+        }
+    }
+    let long = form("a", "", &bytes_of(0..200_000), "\r\n--XyZ--");
+    let answer = send(gateway.address, "POST", "/files", &[FORM], &long).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.text().contains("a line break"), "{}", answer.text());
+}
+
+#[tokio::test]
 async fn forms_of_another_shape_leave_nothing() {
     let (cluster, gateway) = with_gateway().await;
     let another = "\r\n--XyZ\r\nContent-Disposition: form-data; name=\"b\"\r\n\r\nc\r\n--XyZ--\r\n";
-    let ends = ["\r\n--XyZ--", "", "\r\n--XyY--\r\n", "\r\n--XyZ--\r\n ", another];
+    let ends = ["\r\n--XyZ-", "", "\r\n--XyY--\r\n", "\r\n--XyZ--\r\n ", "\r\n--XyZ--\r", another];
     for end in ends {
         for contents in [&b"hello"[..], &bytes_of(0..200_000), b""] {
             let body = form("a", "", contents, end);
@@ -299,6 +330,9 @@ async fn pages_of_other_origins_change_nothing() {
             let answer = send(gateway.address, method, path, &[origin], b"").await;
             assert_eq!(answer.status, 403, "{method} {path} {origin}");
         }
+    }
+    for site in ["Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site"] {
+        assert_eq!(send(gateway.address, "DELETE", "/files/clip", &[site], b"").await.status, 403, "{site}");
     }
     assert_eq!(cluster.kept(), (1, 0));
     assert_eq!(send(gateway.address, "POST", "/files", &["Origin: http://test"], b"x").await.status, 201);

@@ -119,6 +119,7 @@ pub(crate) fn answer(command: Command, body: &[u8], state: &mut State) -> Option
                 Ok(())
             }
         },
+        Command::Progress if state.faults.damaged => Err(refuse(ErrorCode::INTERNAL)),
         Command::Progress => match state.writes.pending.get(&FileKey::decode(body).unwrap()) {
             Some(pending) => {
                 let labels = (!state.faults.unlabelled).then(|| pending.labels.clone());
@@ -129,6 +130,10 @@ pub(crate) fn answer(command: Command, body: &[u8], state: &mut State) -> Option
         },
         Command::Finish => {
             finish(&Finish::decode(body).unwrap().key, state).map(|file| file.encode(&mut reply))
+        }
+        Command::Abort if state.faults.locked_aborts > 0 => {
+            state.faults.locked_aborts -= 1;
+            Err(refuse(ErrorCode::LOCKED))
         }
         Command::Abort => match state.writes.pending.remove(&FileKey::decode(body).unwrap()) {
             Some(_) => Ok(()),

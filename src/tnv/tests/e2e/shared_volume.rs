@@ -1,7 +1,9 @@
-//! Two storages of a group on one volume: the same files at both, whatever becomes of one of them. The volume is one
-//! folder, or with `TNV_SHARED_MOUNTS=/mnt/a:/mnt/b` what is mounted in both places.
+//! Two storages of a group on one volume, a folder or GlusterFS mounted twice: the same files at both, whatever becomes
+//! of one of them.
 
 use std::path::{Path, PathBuf};
+
+use tnv_testbed::{Gluster, installed};
 
 use crate::harness::frames::{
     APPEND, BEGIN, DELETE, FILESIZE, FINISH, PROGRESS, STATE, Wire, append, begin, finish, header, key,
@@ -11,30 +13,53 @@ use crate::harness::lab::{APP, Lab, Role, Server, USER, list, wait_status};
 use crate::harness::pattern::Pattern;
 use crate::harness::{contents_below, eventually, temps_below, web};
 
+#[test]
+fn both_have_every_file_and_count_its_room_once() {
+    every_file_at_both(&Cluster::on_folder());
+}
+
+#[test]
+fn a_kill_touches_nothing_of_the_living_and_leaves_nothing() {
+    a_kill(Cluster::on_folder());
+}
+
+#[test]
+fn parts_are_written_at_one_storage_at_a_time_and_outlive_it() {
+    parts(Cluster::on_folder());
+}
+
+#[test]
+fn all_of_it_on_glusterfs() {
+    if !installed(Gluster::PROGRAMS) {
+        return;
+    }
+    let Some(gluster) = Gluster::start() else { return };
+    let on = |folder: &str| Cluster::start(Lab::new(), gluster.mounts().map(|mount| mount.join(folder)));
+    every_file_at_both(&on("files"));
+    a_kill(on("kill"));
+    parts(on("parts"));
+}
+
 struct Cluster {
     roles: [Role; 2],
     storages: [Server; 2],
     tracker: Server,
     store: PathBuf,
     _id: Server,
-    _folder: Option<tempfile::TempDir>,
     /// Last, so that it is there until all others are gone.
     lab: Lab,
 }
 
 impl Cluster {
-    fn start() -> Cluster {
+    fn on_folder() -> Cluster {
         let lab = Lab::new();
+        let store = lab.path("store");
+        Cluster::start(lab, [store.clone(), store])
+    }
+
+    /// With a storage for each way to the volume.
+    fn start(lab: Lab, stores: [PathBuf; 2]) -> Cluster {
         let (tracker, id) = (Role::tracker(&lab).start(&lab), Role::id(&lab).start(&lab));
-        let mounts = std::env::var("TNV_SHARED_MOUNTS").unwrap_or_default();
-        let mut stores = [lab.path("store"), lab.path("store")];
-        let mut folder = None;
-        if let Some((one, two)) = mounts.split_once(':') {
-            let below = tempfile::tempdir_in(one).unwrap();
-            let name = below.path().file_name().unwrap();
-            stores = [Path::new(one).join(name), Path::new(two).join(name)];
-            folder = Some(below);
-        }
         let role = |name: &str, store: &Path| {
             Role::storage(&lab, "unused", &[&tracker.address], &[&id.address])
                 .set("store_paths", list(&[store.to_str().unwrap()]))
@@ -46,7 +71,7 @@ impl Cluster {
         let storages = [roles[0].start(&lab), roles[1].start(&lab)];
         wait_status(&tracker.address, "ACTIVE", 2);
         let [store, _] = stores;
-        Cluster { roles, storages, tracker, store, _id: id, _folder: folder, lab }
+        Cluster { roles, storages, tracker, store, _id: id, lab }
     }
 
     fn wire(&self, storage: usize) -> Wire {
@@ -82,9 +107,7 @@ impl Cluster {
     }
 }
 
-#[test]
-fn both_have_every_file_and_count_its_room_once() {
-    let cluster = Cluster::start();
+fn every_file_at_both(cluster: &Cluster) {
     let contents = Pattern::new(1, 3_000_000).bytes();
     cluster.upload(0, "film", &contents);
     cluster.assert_whole("film", &contents);
@@ -107,9 +130,7 @@ fn both_have_every_file_and_count_its_room_once() {
     }
 }
 
-#[test]
-fn a_kill_touches_nothing_of_the_living_and_leaves_nothing() {
-    let mut cluster = Cluster::start();
+fn a_kill(mut cluster: Cluster) {
     let contents = |seed: u64| Pattern::new(seed, 2_000_000).bytes();
     cluster.upload(0, "before", &contents(1));
     // Killed and started again, it settles what it left, and not what the other is writing.
@@ -139,10 +160,8 @@ fn a_kill_touches_nothing_of_the_living_and_leaves_nothing() {
     assert_eq!(contents_below(&cluster.store).len(), 3);
 }
 
-#[test]
-fn parts_are_written_at_one_storage_at_a_time_and_outlive_it() {
+fn parts(mut cluster: Cluster) {
     const LEN: u64 = 6_000_000;
-    let mut cluster = Cluster::start();
     let (contents, file) = (Pattern::new(6, LEN).bytes(), key(APP, USER, "parts"));
     cluster.wire(0).call(BEGIN, &begin(&file, LEN)).ok();
     cluster.wire(0).call(APPEND, &append(&file, 0, &contents[..2_000_001])).ok();

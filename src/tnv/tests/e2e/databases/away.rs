@@ -49,7 +49,9 @@ fn servers_wait_a_little_for_a_database_that_starts_with_them() {
     database.kill();
     let storage = std::thread::scope(|scope| {
         let starting = scope.spawn(|| site.storage_role.start(&site.lab));
-        eventually("it waits", || site.storage.process.log().contains("waiting for a database").then_some(()));
+        eventually("it waits", || {
+            site.storage.process.log().contains("waiting for a database").then_some(())
+        });
         database.restart();
         starting.join().unwrap()
     });

@@ -10,7 +10,7 @@ use crate::harness::frames::{DELETE, FILESIZE, Wire, key};
 use crate::harness::lab::{APP, Lab, USER, assert_no_temps};
 use crate::harness::pattern::Random;
 use crate::harness::{eventually, say};
-use crate::kill::ledger::{Ledger, Entry, State};
+use crate::kill::ledger::{Entry, Ledger, State};
 
 /// Enough for an empty server and some thousand rows.
 const SIZE: u64 = 160 << 20;

@@ -34,8 +34,9 @@ fn two_id_servers_killed_under_load_never_repeat_a_number() {
     let mut random = Random::new(seed);
     let database = MariaDb::start();
     let lab = Lab::new();
-    let roles = ["id-a", "id-b"]
-        .map(|name| Role::id(&lab).named(name).databases(&[database.url()]).set("step", 10 + random.below(40)));
+    let roles = ["id-a", "id-b"].map(|name| {
+        Role::id(&lab).named(name).databases(&[database.url()]).set("step", 10 + random.below(40))
+    });
     // Both at once make the tables.
     let mut servers: Vec<_> = thread::scope(|scope| {
         let starting: Vec<_> = roles.iter().map(|role| scope.spawn(|| role.start(&lab))).collect();

@@ -87,7 +87,9 @@ fn a_database_of_the_older_system_is_served_as_it_is() {
     assert!(numbers.len() == 1 && numbers[0] >= 700, "{numbers:?}");
     assert!(Wire::connect(&id.address).call(ID_GET, &id_key("../data")).integer() > 700);
     assert_eq!(
-        older.database.query(&format!("SELECT LEFT(file_path, 20) FROM tnv_storagedb.t_file_02 WHERE id = '{NEW}'")),
+        older
+            .database
+            .query(&format!("SELECT LEFT(file_path, 20) FROM tnv_storagedb.t_file_02 WHERE id = '{NEW}'")),
         "../data/000/000/001/"
     );
 
@@ -192,7 +194,9 @@ impl Older {
         let (trackers, ids) = (format!("[\"{}\"]", tracker.address), format!("[\"{}\"]", id.address));
         let storage = configured(
             "storage",
-            format!("group = \"group001\"\nstore_paths = [\"../data\"]\ntrackers = {trackers}\nids = {ids}\n{database}"),
+            format!(
+                "group = \"group001\"\nstore_paths = [\"../data\"]\ntrackers = {trackers}\nids = {ids}\n{database}"
+            ),
         );
         let http = configured("http", format!("trackers = {trackers}\n"));
         wait_active(&tracker.address, USER);

@@ -69,7 +69,9 @@ pub(super) fn under_load<T>(
         for n in 0..CLIENTS {
             let client = Client::new(&site.storage.address, &gauge, Random::new(random.next()));
             let (shared, names) = (&shared, format!("s{seed}c{n}"));
-            scope.spawn(move || client.run(|wire, random, n| work(wire, shared, random, &format!("{names}n{n}"))));
+            scope.spawn(move || {
+                client.run(|wire, random, n| work(wire, shared, random, &format!("{names}n{n}")))
+            });
         }
         let numbers = Client::new(&site.id.address, &gauge, Random::new(0));
         scope.spawn(|| numbers.run(|wire, _, _| draw(wire, &gauge)));
@@ -134,8 +136,13 @@ impl Gauge {
 
     /// The longest time without a success of one of these kinds.
     pub(super) fn longest_pause(&self, kinds: &[Kind]) -> Duration {
-        let mut times: Vec<Instant> =
-            self.seen().successes.iter().filter(|(_, kind)| kinds.contains(kind)).map(|(at, _)| *at).collect();
+        let mut times: Vec<Instant> = self
+            .seen()
+            .successes
+            .iter()
+            .filter(|(_, kind)| kinds.contains(kind))
+            .map(|(at, _)| *at)
+            .collect();
         times.sort();
         times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
     }
