@@ -80,14 +80,15 @@ impl Order<'_> {
         unfinished.remember(&key.file);
         let resumed_at = parts.progress().offset;
         let transfer = Transfer { order: self, key: &key, client, share };
-        let (attributes, storage) = transfer.run(parts, resumed_at).await.map_err(|error| {
-            let error = about(error);
-            if unfinished.is_remembered() {
-                error.advising("the same command again goes on from there")
-            } else {
-                error
-            }
-        })?;
+        let (attributes, storage) =
+            transfer.run(parts, resumed_at, &mut unfinished).await.map_err(|error| {
+                let error = about(error);
+                if unfinished.is_remembered() {
+                    error.advising("the same command again goes on from there")
+                } else {
+                    error
+                }
+            })?;
         unfinished.forget();
         Ok(Sent {
             id: key.file,
@@ -205,20 +206,36 @@ struct Transfer<'a> {
 
 impl Transfer<'_> {
     /// Sends what is missing and makes it a file. What an earlier command sent of a file that was another one then
-    /// makes a wrong whole, which is given up and sent once more from its start.
-    async fn run(&self, parts: Parts, resumed_at: u64) -> Result<(Attributes, String), Error> {
-        let (outcome, storage) = self.attempt(parts).await?;
-        match outcome {
-            Err(error) if error.code() == Some(ErrorCode::CHANGED) => {
-                self.client.resume(self.key).await?.abort().await?;
-                if resumed_at == 0 {
-                    return Err(Error::from(error).during("the file changed while it was sent"));
+    /// makes a wrong whole, which is given up and sent once more from its start. One that is wrong although all of it
+    /// was sent now is given up for good.
+    async fn run(
+        &self,
+        mut parts: Parts,
+        resumed_at: u64,
+        unfinished: &mut Unfinished,
+    ) -> Result<(Attributes, String), Error> {
+        let mut sent_before = resumed_at > 0;
+        loop {
+            let (outcome, storage) = self.attempt(parts).await?;
+            match outcome {
+                Err(error) if error.code() == Some(ErrorCode::CHANGED) => {
+                    self.discard().await?;
+                    if !sent_before {
+                        unfinished.forget();
+                        return Err(Error::from(error).during("the file changed while it was sent"));
+                    }
                 }
-                self.share.say("what was sent before is of another file: starting anew");
-                let (outcome, storage) = self.attempt(self.begin().await?).await?;
-                Ok((outcome?, storage))
+                outcome => return Ok((outcome?, storage)),
             }
-            outcome => Ok((outcome?, storage)),
+            self.share.say("what was sent before is of another file: starting anew");
+            (parts, sent_before) = (self.begin().await?, false);
+        }
+    }
+
+    async fn discard(&self) -> Result<(), Error> {
+        match self.client.discard(self.key).await {
+            Err(error) if !error.is_not_found() => Err(error.into()),
+            _ => Ok(()),
         }
     }
 

@@ -1,6 +1,7 @@
 // The gateway's API, and whether it can be reached at all.
 
 import { byId, el, icon } from "./dom.js";
+import { on, pause, tell } from "./events.js";
 import { t } from "./i18n.js";
 
 /** A request that was answered with a no (`status`), or not at all (`status` 0). */
@@ -44,23 +45,18 @@ export function listFiles({ order = "newest", prefix = "", search = "", cursor =
 /** The path of a file here; its id may hold anything. */
 export const filePath = (id) => `/files/${encodeURIComponent(id)}`;
 
+/** Where this page shows a file. */
+export const playLink = (file) => `#/play/${encodeURIComponent(file.id)}`;
+
 /** The address of a file for other programs: what the gateway says, else where this page came from. */
-export function fileUrl(file) {
-	try {
-		const url = new URL(file.url || filePath(file.id), location.origin);
-		if (/^https?:$/.test(url.protocol)) return url.href;
-	} catch {
-		// An address that is none.
-	}
-	return location.origin + filePath(file.id);
-}
+export const fileUrl = (file) => new URL(file.url || filePath(file.id), location.origin).href;
 
 /** What can be known of a file that no list has named: its headers. */
 export async function describeFile(id, signal) {
 	const { headers } = await request(filePath(id), { method: "HEAD", signal });
 	return {
 		id,
-		name: dispositionName(headers.get("content-disposition") ?? "", id),
+		name: decodeURIComponent(/filename\*=UTF-8''([^;\s]+)/i.exec(headers.get("content-disposition"))?.[1] ?? ""),
 		size: Number(headers.get("content-length")) || 0,
 		content_type: headers.get("content-type") ?? "",
 		created_ms: Date.parse(headers.get("last-modified") ?? "") || 0,
@@ -68,45 +64,26 @@ export async function describeFile(id, signal) {
 	};
 }
 
-function dispositionName(header, id) {
-	const encoded = /filename\*=UTF-8''([^;\s]+)/i.exec(header)?.[1];
-	try {
-		const name = encoded ? decodeURIComponent(encoded) : (/filename="((?:[^"\\]|\\.)*)"/i.exec(header)?.[1] ?? "");
-		return name.startsWith(id) ? "" : name;
-	} catch {
-		return "";
-	}
-}
-
 export const deleteFile = (id) => request(filePath(id), { method: "DELETE" });
 
 let lost = false;
-let probing;
 
-/** Shows that the gateway is away, and asks for it until it is back; `tnv:back` is heard then. */
-export function connectionLost() {
+/** Shows that the gateway is away, and asks for it until it is back; then `back` is told. */
+export async function connectionLost() {
 	if (lost) return;
 	lost = true;
 	renderConnection();
-	let pause = 1000;
-	const probe = async () => {
-		try {
-			await fetch("/api/config", { cache: "no-store" });
-			connectionBack();
-		} catch {
-			pause = Math.min(pause * 1.6, 15_000);
-			probing = setTimeout(probe, pause);
-		}
-	};
-	probing = setTimeout(probe, pause);
+	for (let wait = 1000; lost; wait = Math.min(wait * 1.6, 15_000)) {
+		await pause(wait);
+		if (lost) await fetch("/api/config", { cache: "no-store" }).then(connectionBack, () => {});
+	}
 }
 
 function connectionBack() {
 	if (!lost) return;
 	lost = false;
-	clearTimeout(probing);
 	renderConnection();
-	document.dispatchEvent(new CustomEvent("tnv:back"));
+	tell("back");
 }
 
 function renderConnection() {
@@ -115,4 +92,4 @@ function renderConnection() {
 	banner.replaceChildren(icon("warn"), el("span", { t: navigator.onLine ? "away" : "offline" }));
 }
 
-addEventListener("offline", connectionLost);
+on(window, "offline", connectionLost);

@@ -4,11 +4,8 @@ export const WINDOW = 60;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 /**
- * Draws a rate as a filled line.
- * @param {HTMLCanvasElement} canvas its `color` is the line's
- * @param {{at: number, rate: number}[]} samples oldest first; `at` in seconds
- * @param {number} now the right edge, in the same seconds
- * @param {number} most the rate at the upper edge
+ * Draws samples of a rate, oldest first, as a filled line in the canvas's `color`. The right edge is `now`, in the same
+ * seconds as their `at`; the upper edge is the rate `most`.
  */
 export function drawChart(canvas, samples, now, most) {
 	const { clientWidth: width, clientHeight: height } = canvas;
@@ -25,14 +22,13 @@ export function drawChart(canvas, samples, now, most) {
 	const floor = height - 1;
 	const x = (at) => width - ((now - at) / WINDOW) * width;
 	const y = (rate) => floor - (rate / most) * (height - 5);
-	pen.strokeStyle = color;
+	pen.strokeStyle = pen.fillStyle = color;
 	pen.globalAlpha = 0.25;
-	line(pen, [[0, floor], [width, floor]]);
+	pen.fillRect(0, floor - 0.5, width, 1);
 	if (samples.length < 2) return;
 	const points = samples.map(({ at, rate }) => [x(at), y(rate)]);
 	points.push([width, points.at(-1)[1]]);
 	pen.globalAlpha = 0.16;
-	pen.fillStyle = color;
 	path(pen, points);
 	pen.lineTo(width, floor);
 	pen.lineTo(points[0][0], floor);
@@ -54,13 +50,6 @@ function path(pen, points) {
 		pen.quadraticCurveTo(x, y, (x + nextX) / 2, (y + nextY) / 2);
 	}
 	pen.lineTo(...points.at(-1));
-}
-
-function line(pen, points) {
-	pen.lineWidth = 1;
-	pen.beginPath();
-	points.forEach(([x, y], at) => (at ? pen.lineTo(x, y) : pen.moveTo(x, y)));
-	pen.stroke();
 }
 
 /** Calls `draw` for every frame, or once a second for those who want things to hold still; returns how to stop. */

@@ -1,6 +1,7 @@
 // The bar under a film: seek, volume, speed, subtitles, picture in picture, full screen.
 
-import { el, iconButton, setIcon } from "./dom.js";
+import { el, icon, iconButton, setIcon } from "./dom.js";
+import { on as listen } from "./events.js";
 import { formatClock } from "./format.js";
 import { setLabel, t } from "./i18n.js";
 
@@ -10,37 +11,32 @@ const IDLE = 2600;
 /** Kept from film to film while the page lives. */
 const kept = { volume: 1, muted: false, speed: 1 };
 
-/**
- * @param {HTMLMediaElement} media
- * @param {HTMLElement} stage what fills the screen: the media and this bar
- * @param {{signal: AbortSignal, go: (step: number) => void}} options
- */
+/** The stage is what fills the screen, the media and this bar; `go(1)` leads to the next file, `go(-1)` to the one before. */
 export function buildControls(media, stage, { signal, go }) {
-	const on = (target, names, run) => names.split(" ").forEach((name) => target.addEventListener(name, run, { signal }));
+	const on = (target, names, run) => listen(target, names, run, signal);
 	const isVideo = media.tagName === "VIDEO";
 	Object.assign(media, { volume: kept.volume, muted: kept.muted, defaultPlaybackRate: kept.speed, playbackRate: kept.speed });
 
-	const play = iconButton("play", "play", togglePlay, { testid: "play" });
-	const seek = el("input", { type: "range", min: "0", max: "0", step: "any", value: "0", class: "seek", label: "seek", testid: "seek" });
-	const tip = el("output", { class: "seek-tip", "aria-hidden": "true" });
-	const clock = el("span", { class: "clock", testid: "clock" });
-	const mute = iconButton("mute", "mute", toggleMute, { testid: "mute" });
-	const volume = el("input", { type: "range", min: "0", max: "1", step: "0.01", class: "volume", label: "volume", testid: "volume" });
-	const speed = el("select", { class: "speed", label: "speed", testid: "speed" },
-		...SPEEDS.map((rate) => el("option", { value: String(rate) }, `${rate}×`)));
-	const captions = el("select", { class: "captions", label: "subtitles", testid: "subtitles" });
-	captions.hidden = true;
-	const pip = iconButton("pip", "pip", togglePip, { testid: "pip" });
+	const play = iconButton("play", "play", togglePlay);
+	const seek = el("input.seek", { type: "range", min: "0", max: "0", step: "any", value: "0", label: "seek", testid: "seek" });
+	const tip = el("output.seek-tip", { "aria-hidden": "true" });
+	const clock = el("span.clock", { testid: "clock" });
+	const mute = iconButton("mute", "mute", toggleMute);
+	const volume = el("input.volume", { type: "range", min: "0", max: "1", step: "0.01", label: "volume", testid: "volume" });
+	const speed = el("select", { label: "speed", testid: "speed" },
+		...SPEEDS.map((rate) => el("option", { value: rate }, `${rate}×`)));
+	const captions = el("select", { label: "subtitles", testid: "subtitles" });
+	const pip = iconButton("pip", "pip", togglePip);
 	pip.hidden = !isVideo || !document.pictureInPictureEnabled;
 	const full = iconButton("full", "full", toggleFull, { testid: "fullscreen" });
 	full.hidden = !isVideo || !(document.fullscreenEnabled || media.webkitEnterFullscreen);
 
-	const bar = el("div", { class: "controls", testid: "controls", role: "group", label: "controls" },
-		el("div", { class: "seek-line" }, seek, tip),
-		el("div", { class: "controls-line" },
-			iconButton("previous", "previous", () => go(-1), { testid: "previous", class: "tool neighbour" }), play,
-			iconButton("next", "next", () => go(1), { testid: "next", class: "tool neighbour" }),
-			mute, volume, clock, el("span", { class: "gap" }), captions, speed, pip, full));
+	const bar = el("div.controls", { testid: "controls", role: "group", label: "controls" },
+		el("div.seek-line", seek, tip),
+		el("div.controls-line",
+			iconButton("previous", "previous", () => go(-1)), play,
+			iconButton("next", "next", () => go(1)),
+			mute, volume, clock, el("span.gap"), el("span.captions", { hidden: true }, icon("subtitle"), captions), speed, pip, full));
 
 	on(media, "play pause ended", () => {
 		change(play, media.paused ? "play" : "pause");
@@ -56,9 +52,7 @@ export function buildControls(media, stage, { signal, go }) {
 	});
 	on(media, "waiting", () => stage.classList.add("waiting"));
 	on(media, "playing canplay seeked error", () => stage.classList.remove("waiting"));
-	on(document, "fullscreenchange", () => {
-		change(full, document.fullscreenElement === stage ? "window" : "full");
-	});
+	on(document, "fullscreenchange", () => change(full, document.fullscreenElement === stage ? "window" : "full"));
 	on(speed, "change", () => (media.playbackRate = Number(speed.value)));
 	on(volume, "input", () => {
 		media.volume = Number(volume.value);
@@ -82,8 +76,7 @@ export function buildControls(media, stage, { signal, go }) {
 
 	/** While one seek runs, only the latest wish is kept: a drag is not a hundred requests. */
 	function seekTo(seconds) {
-		const end = Number.isFinite(media.duration) ? media.duration : Infinity;
-		const at = Math.max(0, Math.min(seconds, end));
+		const at = clamp(seconds, Number.isFinite(media.duration) ? media.duration : Infinity);
 		if (media.seeking) wanted = at;
 		else {
 			wanted = undefined;
@@ -102,8 +95,9 @@ export function buildControls(media, stage, { signal, go }) {
 		const text = `${formatClock(at)} / ${formatClock(duration)}`;
 		if (clock.textContent !== text) clock.textContent = text;
 		seek.setAttribute("aria-valuetext", known ? t("seek.at", { at: formatClock(at), of: formatClock(duration) }) : "");
-		seek.style.setProperty("--at", `${known ? (at / duration) * 100 : 0}%`);
-		seek.style.setProperty("--loaded", `${known ? (loadedUntil(media) / duration) * 100 : 0}%`);
+		const mark = (name, time) => seek.style.setProperty(name, `${known ? (time / duration) * 100 : 0}%`);
+		mark("--at", at);
+		mark("--loaded", loadedUntil(media));
 	}
 
 	function drawVolume() {
@@ -116,7 +110,7 @@ export function buildControls(media, stage, { signal, go }) {
 
 	function showTip(event) {
 		const box = seek.getBoundingClientRect();
-		const part = Math.max(0, Math.min(1, (event.clientX - box.left) / box.width));
+		const part = clamp((event.clientX - box.left) / box.width);
 		tip.textContent = Number.isFinite(media.duration) ? formatClock(part * media.duration) : "";
 		tip.style.left = `${part * 100}%`;
 	}
@@ -137,24 +131,23 @@ export function buildControls(media, stage, { signal, go }) {
 		if (!media.muted && media.volume === 0) media.volume = 0.5;
 	}
 
-	async function togglePip() {
-		if (document.pictureInPictureElement) await document.exitPictureInPicture().catch(() => {});
-		else await media.requestPictureInPicture?.().catch(() => {});
+	function togglePip() {
+		if (document.pictureInPictureElement) document.exitPictureInPicture().catch(() => {});
+		else media.requestPictureInPicture?.().catch(() => {});
 	}
 
-	async function toggleFull() {
-		if (document.fullscreenElement) await document.exitFullscreen().catch(() => {});
-		else if (stage.requestFullscreen) await stage.requestFullscreen().catch(() => {});
+	function toggleFull() {
+		if (document.fullscreenElement) document.exitFullscreen().catch(() => {});
+		else if (stage.requestFullscreen) stage.requestFullscreen().catch(() => {});
 		else media.webkitEnterFullscreen?.();
 	}
 
 	function changeSpeed(step) {
-		const at = SPEEDS.indexOf(media.playbackRate) + step;
-		media.playbackRate = SPEEDS[Math.max(0, Math.min(SPEEDS.length - 1, at))];
+		media.playbackRate = SPEEDS[clamp(SPEEDS.indexOf(media.playbackRate) + step, SPEEDS.length - 1)];
 	}
 
 	function changeVolume(step) {
-		media.volume = Math.max(0, Math.min(1, media.volume + step));
+		media.volume = clamp(media.volume + step);
 		media.muted = media.volume === 0;
 	}
 
@@ -162,6 +155,8 @@ export function buildControls(media, stage, { signal, go }) {
 		seekToPart: (part) => media.duration > 0 && seekTo(part * media.duration),
 		seekBy: (seconds) => seekTo((wanted ?? media.currentTime) + seconds) };
 }
+
+const clamp = (value, most = 1) => Math.max(0, Math.min(value, most));
 
 function loadedUntil(media) {
 	for (let at = 0; at < media.buffered.length; at += 1) {

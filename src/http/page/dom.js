@@ -2,19 +2,25 @@
 
 import { setLabel, t } from "./i18n.js";
 
+export const root = document.documentElement;
 export const byId = (id) => document.getElementById(id);
+export const isReadOnly = () => root.classList.contains("read-only");
 
 /**
- * Builds an element. Text is only ever set as text, never as markup.
- * `t` and `label` are keys of the dictionary (text; accessible name and tooltip), `testid` is for tests,
- * functions are listeners, `true` is a bare attribute, `false` and `undefined` leave one out.
+ * Builds an element: `el("p.large.warm", { id: "x" }, "text", node)`. Text is only ever set as text, never as markup.
+ * Attributes may be left out. `t` and `label` are keys of the dictionary (text; accessible name and tooltip), `testid` is
+ * for tests, functions are listeners, `true` is a bare attribute; what is `false` or `undefined` is left out.
  */
-export function el(tag, attributes = {}, ...children) {
+export function el(kind, ...parts) {
+	const [tag, ...classes] = kind.split(".");
 	const node = document.createElement(tag);
 	if (tag === "button") node.type = "button";
+	node.classList.add(...classes);
+	const attributes = parts[0]?.constructor === Object ? parts.shift() : {};
 	for (const [name, value] of Object.entries(attributes)) {
-		if (value === undefined || value === false || value === null) continue;
+		if (isAbsent(value)) continue;
 		if (typeof value === "function") node.addEventListener(name.slice(2), value);
+		else if (name === "class") node.classList.add(...value.split(" "));
 		else if (name === "t") {
 			node.dataset.t = value;
 			node.textContent = t(value);
@@ -24,9 +30,11 @@ export function el(tag, attributes = {}, ...children) {
 		} else if (name === "testid") node.dataset.testid = value;
 		else node.setAttribute(name, value === true ? "" : value);
 	}
-	node.append(...children.filter((child) => child !== undefined && child !== null && child !== false));
+	node.append(...parts.filter((child) => !isAbsent(child)));
 	return node;
 }
+
+const isAbsent = (value) => (value ?? false) === false;
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -45,11 +53,11 @@ export function setIcon(svg, name) {
 }
 
 export function iconButton(name, label, onclick, attributes = {}) {
-	return el("button", { class: "tool", label, onclick, ...attributes }, icon(name));
+	return el("button.tool", { label, testid: label, onclick, ...attributes }, icon(name));
 }
 
 export function wordButton(name, key, onclick, attributes = {}) {
-	return el("button", { class: "button", onclick, ...attributes }, icon(name), el("span", { t: key }));
+	return el("button.button", { onclick, ...attributes }, icon(name), el("span", { t: key }));
 }
 
 /** Tells a screen reader something, without moving its focus. The same sentence twice is said twice. */
@@ -58,18 +66,16 @@ export function announce(sentence) {
 	live.textContent = live.textContent === sentence ? `${sentence}\u00a0` : sentence;
 }
 
-/**
- * A short message at the lower edge that goes away by itself.
- * @param {{bad?: boolean, action?: {key: string, run: () => void}}} options
- */
-export function toast(sentence, { bad = false, action } = {}) {
-	const node = el("div", { class: bad ? "toast bad" : "toast" }, icon(bad ? "warn" : "check"), el("span", {}, sentence));
+/** A short message that goes away by itself; one that is `lasting` is for every view. An `action` is { key, run }. */
+export function toast(sentence, { bad = false, lasting = false, action } = {}) {
+	const node = el("div.toast", { class: bad ? "bad" : lasting && "lasting" }, icon(bad ? "warn" : "check"), el("span", sentence));
 	const remove = () => node.remove();
 	if (action) {
 		const run = () => (action.run(), remove());
-		node.append(el("button", { class: "plain", t: action.key, onclick: run }));
+		node.append(el("button.plain", { t: action.key, onclick: run }));
 	}
 	const box = byId("toasts");
+	box.querySelector(":scope > :not(.bad)")?.remove();
 	box.append(node);
 	while (box.children.length > 3) box.firstElementChild.remove();
 	setTimeout(remove, bad || action ? 7000 : 3200);
@@ -96,7 +102,7 @@ export async function copyText(text) {
 		await navigator.clipboard.writeText(text);
 		return true;
 	} catch {
-		const area = el("textarea", { class: "unseen", readonly: true, "aria-hidden": "true" });
+		const area = el("textarea.unseen", { readonly: true, "aria-hidden": "true" });
 		area.value = text;
 		const focused = document.activeElement;
 		(focused?.closest("dialog") ?? document.body).append(area);

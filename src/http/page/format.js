@@ -30,18 +30,13 @@ export function formatClock(seconds) {
 
 /** A span in its two largest units, for what is left of an upload or how long a server has run. */
 export function formatSpan(seconds) {
-	const whole = Math.max(0, Math.round(seconds));
-	const parts = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
-	const first = Math.max(0, parts.findIndex(([, size]) => whole >= size));
-	if (whole === 0) return t("span.s", { n: 0 });
-	let rest = whole;
+	let rest = Math.max(0, Math.round(seconds));
 	const texts = [];
-	for (const [unit, size] of parts.slice(first, first + 2)) {
-		const n = Math.floor(rest / size);
-		rest -= n * size;
-		if (n) texts.push(t(`span.${unit}`, { n }));
+	for (const [unit, size] of [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]]) {
+		if (rest >= size) texts.push(t(`span.${unit}`, { n: Math.floor(rest / size) }));
+		rest %= size;
 	}
-	return texts.join(" ");
+	return texts.slice(0, 2).join(" ") || t("span.s", { n: 0 });
 }
 
 /** Today's files show their time, this year's their day, others the year too. */
@@ -59,8 +54,13 @@ export const formatDateFully = (milliseconds) =>
 
 const dateLocale = () => (currentLanguage() === "zh" ? "zh-CN" : "en-GB");
 
-/** "90" -> 90; what is no number of seconds -> undefined. */
-export const parseTime = (text) => (/^\d+(\.\d+)?$/.test(text ?? "") ? Number(text) : undefined);
+/** "90", "45s", "1m2s" and "1:02:05" in seconds; what is no time -> undefined. */
+export function parseTime(text) {
+	const parts = /^(?=\d)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+\.?\d*)s?)?$/.exec(text) ?? /^(?:(\d+):)?(\d+):(\d+\.?\d*)$/.exec(text);
+	if (!parts) return undefined;
+	const [hours, minutes, seconds] = parts.slice(1).map((part) => Number(part ?? 0));
+	return hours * 3600 + minutes * 60 + seconds;
+}
 
 const EXTENSIONS = {
 	video: "mp4 m4v mov mkv webm avi ts m2ts mpg mpeg flv wmv ogv 3gp",
@@ -78,21 +78,18 @@ export function extensionOf(name) {
 /** `video`, `audio`, `image`, `subtitle` or `file`. */
 export function kindOf(file) {
 	const byName = KIND_OF.get(extensionOf(file.name));
-	const type = file.content_type ?? "";
 	if (byName === "subtitle") return byName;
-	const byType = /^(video|audio|image)\//i.exec(type)?.[1].toLowerCase();
-	if (byType) return byType;
-	return byName ?? "file";
+	return /^(video|audio|image)\//i.exec(file.content_type)?.[1].toLowerCase() ?? byName ?? "file";
 }
 
 export const isShown = (file) => ["video", "audio", "image"].includes(kindOf(file));
 
 /**
- * The name as it may be shown; an unnamed file shows its id. Control characters become their pictures, and what would
- * turn the direction of letters that have one ("gpj.exe" read as "exe.jpg") a replacement character.
+ * The name as it may be shown, or the id where there is nothing to see of a name. Control characters become their
+ * pictures, and what would turn the direction of letters ("gpj.exe" read as "exe.jpg") a replacement character.
  */
 export function shownName(file) {
-	return (file.name || file.id)
+	return (/[^\s\p{Cf}]/u.test(file.name) ? file.name : file.id)
 		.replace(/[\u0000-\u001f]/g, (control) => String.fromCharCode(0x2400 + control.charCodeAt(0)))
 		.replace(/[\u007f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
 }

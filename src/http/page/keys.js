@@ -1,7 +1,8 @@
 // Keys that work everywhere, and those of the player.
 
 import { showShortcuts } from "./dialogs.js";
-import { byId } from "./dom.js";
+import { byId, root } from "./dom.js";
+import { libraryLink } from "./library.js";
 import { go, openControls, openFile, toggleSubtitles } from "./player.js";
 
 export function handleKey(event) {
@@ -19,8 +20,8 @@ export function handleKey(event) {
 function run({ key, target, shiftKey, repeat }) {
 	if (key === "/") return byId("search").focus(), true;
 	if (key === "?") return showShortcuts(), true;
-	if (document.documentElement.dataset.view === "library") return false;
-	if (key === "Escape" && !document.fullscreenElement) return (location.hash = "#/"), true;
+	if (root.dataset.view === "library") return false;
+	if (key === "Escape" && !document.fullscreenElement) return (location.hash = libraryLink()), true;
 	if (!openFile()) return false;
 	if (shiftKey && /^[np]$/i.test(key)) return go(key.toLowerCase() === "n" ? 1 : -1), true;
 	const controls = openControls();

@@ -3,16 +3,20 @@
 import { getJson } from "./api.js";
 import { closeCluster, openCluster } from "./cluster.js";
 import { showShortcuts } from "./dialogs.js";
-import { announce, byId, el, icon } from "./dom.js";
+import { announce, byId, el, icon, root } from "./dom.js";
+import { hear, on } from "./events.js";
 import { parseTime } from "./format.js";
 import { setLabel, t } from "./i18n.js";
 import { handleKey } from "./keys.js";
-import { focusFile, forgetFile, refreshLibrary, setWriting, showLibrary } from "./library.js";
+import { focusFile, forgetFile, libraryLink, refreshLibrary, setWriting, showLibrary } from "./library.js";
 import { addSubtitles, closePlayer, keepOpenPosition, openFile, openPlayer } from "./player.js";
-import { allow, canRemember, chooseLanguage, chooseTheme, isRemembering, loadSession, saveNow, theme } from "./session.js";
+import { allow, canRemember, choose, isRemembering, loadSession, saveNow, theme } from "./session.js";
 import { isSubtitle } from "./subtitles.js";
+import { foldTray } from "./tray.js";
 import { addFiles, filesOf, isUploading, redrawUploads, releaseUploads, restoreUploads } from "./uploads.js";
 
+/** Milliseconds between two looks at a list that is shown. */
+const PERIOD = 30_000;
 let writing = true;
 let place = "";
 let scrolled = 0;
@@ -43,14 +47,15 @@ function route() {
 	if (before === "player" && place !== "player") closePlayer();
 	if (before === "cluster" && place !== "cluster") closeCluster();
 	for (const view of ["library", "player", "cluster"]) byId(view).hidden = view !== place;
-	for (const link of byId("nav").children) {
-		if (link.dataset.view === place) link.setAttribute("aria-current", "page");
-		else link.removeAttribute("aria-current");
-	}
-	document.documentElement.dataset.view = place;
+	for (const link of byId("nav").children) link.ariaCurrent = link.dataset.view === place ? "page" : null;
+	root.dataset.view = place;
+	// What was said of one place is of no use at the next; that something failed is.
+	for (const said of byId("toasts").querySelectorAll(".toast:not(.bad, .lasting)")) said.remove();
 	if (place !== "player") document.title = place === "cluster" ? `${t("cluster")} – tnv` : "tnv";
-	if (place === "player") openPlayer(address.id, address.seconds);
-	else if (place === "cluster") {
+	if (place === "player") {
+		foldTray(true);
+		openPlayer(address.id, address.seconds);
+	} else if (place === "cluster") {
 		openCluster();
 		if (before) byId("cluster-title").focus();
 	} else {
@@ -62,25 +67,24 @@ function route() {
 }
 
 function renderTools() {
-	const choice = theme();
-	byId("theme").replaceChildren(icon(choice || "auto"));
-	setLabel(byId("theme"), t(`theme.${choice}`));
-	byId("language").textContent = t("otherLanguage");
-	setLabel(byId("language"), t("language.switch"));
-	byId("language").lang = document.documentElement.lang === "en" ? "zh-Hans" : "en";
+	const [picture, language] = [byId("theme"), byId("language")];
+	picture.replaceChildren(icon(theme() || "auto"));
+	setLabel(picture, t(`theme.${theme()}`));
+	language.textContent = t("otherLanguage");
+	setLabel(language, t("language.switch"));
+	language.lang = root.lang === "en" ? "zh-Hans" : "en";
 	renderFoot();
 }
 
 function renderFoot() {
 	const foot = byId("foot");
-	const parts = [
+	const remembers = isRemembering();
+	foot.replaceChildren(
 		el("span", { testid: "owner" }, ...owner),
-		!writing && el("span", { class: "badge", t: "writing.off" }),
-		el("button", { class: "plain", testid: "shortcuts", t: "footer.help", onclick: showShortcuts }),
-		canRemember() && el("button", { class: "plain", testid: "remember", "aria-pressed": String(isRemembering()),
-			t: isRemembering() ? "footer.remembering" : "footer.remember", onclick: () => allow(!isRemembering()) }),
-	];
-	foot.replaceChildren(...parts.filter(Boolean));
+		el("span.badge", { t: "writing.off", hidden: writing }),
+		el("button.plain", { testid: "shortcuts", t: "keys", onclick: showShortcuts }),
+		el("button.plain", { testid: "remember", "aria-pressed": String(remembers), hidden: !canRemember(),
+			t: remembers ? "footer.remembering" : "footer.remember", onclick: () => allow(!remembers) }));
 	foot.hidden = false;
 }
 
@@ -90,8 +94,7 @@ async function loadConfig() {
 	try {
 		const config = await getJson("/api/config");
 		writing = config.writing !== false;
-		owner = [config.app, config.user].filter(Boolean).map((name) => el("bdi", {}, name));
-		if (owner.length > 1) owner.splice(1, 0, " / ");
+		owner = [el("bdi", config.app), " / ", el("bdi", config.user)];
 	} catch {
 		// Without an answer the page offers everything; the gateway has the last word.
 	}
@@ -101,17 +104,13 @@ async function loadConfig() {
 }
 
 function listenForFiles() {
-	const input = byId("file-input");
-	byId("choose").addEventListener("click", () => input.click());
-	input.addEventListener("change", () => {
-		takeFiles(Array.from(input.files));
-		input.value = "";
-	});
-	const subtitles = byId("subtitle-input");
-	subtitles.addEventListener("change", () => {
-		addSubtitles(Array.from(subtitles.files));
-		subtitles.value = "";
-	});
+	on(byId("choose"), "click", () => byId("file-input").click());
+	for (const [id, take] of [["file-input", takeFiles], ["subtitle-input", addSubtitles]]) {
+		on(byId(id), "change", ({ target }) => {
+			take([...target.files]);
+			target.value = "";
+		});
+	}
 	const drop = byId("drop");
 	const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
 	let depth = 0;
@@ -119,17 +118,17 @@ function listenForFiles() {
 		depth = 0;
 		drop.hidden = true;
 	};
-	addEventListener("dragenter", (event) => {
+	on(window, "dragenter", (event) => {
 		if (!hasFiles(event)) return;
 		event.preventDefault();
 		depth += 1;
-		const sentence = place === "player" ? "drop.player" : "drop";
-		drop.replaceChildren(el("div", {}, icon(writing ? "upload" : "warn"), el("strong", { t: writing || place === "player" ? sentence : "writing.offLong" })));
+		const [picture, sentence] = writing ? ["upload", "drop"] : ["warn", "writing.offLong"];
+		drop.replaceChildren(el("div", icon(picture), el("strong", { t: place === "player" ? "drop.player" : sentence })));
 		drop.hidden = false;
 	});
-	addEventListener("dragleave", (event) => hasFiles(event) && (depth -= 1) <= 0 && leave());
-	addEventListener("dragover", (event) => hasFiles(event) && event.preventDefault());
-	addEventListener("drop", async (event) => {
+	on(window, "dragleave", (event) => hasFiles(event) && (depth -= 1) <= 0 && leave());
+	on(window, "dragover", (event) => hasFiles(event) && event.preventDefault());
+	on(window, "drop", async (event) => {
 		if (!hasFiles(event)) return;
 		event.preventDefault();
 		leave();
@@ -145,47 +144,53 @@ function takeFiles(files) {
 }
 
 function listen() {
-	addEventListener("hashchange", route);
-	addEventListener("keydown", handleKey);
-	byId("theme").addEventListener("click", () => {
-		chooseTheme({ "": "light", light: "dark", dark: "" }[theme()] ?? "");
-	});
-	byId("language").addEventListener("click", () => chooseLanguage(document.documentElement.lang === "en" ? "zh" : "en"));
-	document.addEventListener("tnv:language", () => {
+	on(window, "hashchange", route);
+	on(window, "keydown", handleKey);
+	on(byId("theme"), "click", () => choose("theme", { "": "light", light: "dark", dark: "" }[theme()] ?? ""));
+	on(byId("language"), "click", () => choose("language", root.lang === "en" ? "zh" : "en"));
+	hear("language", () => {
 		renderTools();
 		redrawUploads();
 	});
-	document.addEventListener("tnv:remember", renderFoot);
-	document.addEventListener("tnv:uploaded", refreshLibrary);
-	document.addEventListener("tnv:back", () => {
+	hear("remember", renderFoot);
+	hear("uploaded", refreshLibrary);
+	hear("back", () => {
 		announce(t("back"));
 		loadConfig();
 		refreshLibrary();
 	});
-	document.addEventListener("tnv:deleted", async ({ detail: id }) => {
+	hear("deleted", async ({ detail: id }) => {
 		if (openFile()?.id === id) {
 			closePlayer();
-			location.hash = "#/";
+			location.hash = libraryLink();
 		}
 		forgetFile(id);
 	});
-	addEventListener("beforeunload", (event) => isUploading() && event.preventDefault());
-	addEventListener("pagehide", () => {
+	on(window, "beforeunload", (event) => isUploading() && event.preventDefault());
+	on(window, "pagehide", () => {
 		keepOpenPosition();
-		saveNow();
+		saveNow(true);
 		releaseUploads();
 	});
-	document.addEventListener("visibilitychange", () => document.hidden && (keepOpenPosition(), saveNow()));
-	byId("skip").addEventListener("click", (event) => {
-		event.preventDefault();
-		byId("main").focus();
+	const refresh = () => !document.hidden && place === "library" && refreshLibrary();
+	setInterval(refresh, PERIOD);
+	on(document, "visibilitychange", () => {
+		refresh();
+		if (!document.hidden) return;
+		keepOpenPosition();
+		saveNow();
 	});
+	on(byId("skip"), "click", () => byId("main").focus());
+	// Whatever lies over the page's lower edge, its end can be scrolled above it.
+	const corner = document.querySelector(".corner");
+	new ResizeObserver(() => root.style.setProperty("--corner", `${corner.offsetHeight}px`)).observe(corner);
 }
 
 listen();
 listenForFiles();
 const session = loadSession();
 byId("skeleton").remove();
+for (const node of document.querySelectorAll("[data-icon]")) node.prepend(icon(node.dataset.icon));
 byId("skip").hidden = false;
 // A position that the gateway remembers must be known before a film begins.
 if (readAddress().view === "player") await session;

@@ -1,13 +1,11 @@
 // The one media element of the page: loading, failing, starting again, and being let go.
 
 import { describeFile, filePath } from "./api.js";
+import { pause } from "./events.js";
 
 const PAUSES = [1000, 2000, 4000, 8000, 15_000];
 
-/**
- * Lets a media element go: without a source its requests end at once, and the browser frees its decoder.
- * @param {HTMLMediaElement | HTMLImageElement} media
- */
+/** Lets a film, a song or a picture go: without a source its requests end at once, and the browser frees its decoder. */
 export function release(media) {
 	if (!media) return;
 	if (document.pictureInPictureElement === media) document.exitPictureInPicture().catch(() => {});
@@ -18,11 +16,7 @@ export function release(media) {
 	media.remove();
 }
 
-/**
- * Plays a file from `start` seconds on.
- * @param {HTMLMediaElement} media
- * @param {{start: number, signal: AbortSignal, onproblem: (kind: "" | "gone" | "away" | "undecodable" | "silent") => void}} options
- */
+/** Plays a file from `start` seconds on. `onproblem` hears `gone`, `away`, `undecodable`, `silent`, or "" when all is well. */
 export function load(media, file, { start, signal, onproblem }) {
 	let resumeAt = start;
 	let failedAt;
@@ -52,25 +46,13 @@ export function load(media, file, { start, signal, onproblem }) {
 			failedAt = resumeAt;
 		}
 		if (fate === "away") onproblem("away");
-		again(fate === "there" && !tries ? 0 : PAUSES[Math.min(tries, PAUSES.length - 1)]);
+		const milliseconds = fate === "there" && !tries ? 0 : PAUSES[Math.min(tries, PAUSES.length - 1)];
 		tries += 1;
+		await pause(milliseconds, signal);
+		if (signal.aborted) return;
+		media.src = filePath(file.id);
+		if (wanted) media.play().catch(() => {});
 	});
-
-	function again(pause) {
-		const timer = setTimeout(go, pause);
-		const forget = () => {
-			clearTimeout(timer);
-			document.removeEventListener("tnv:back", go);
-		};
-		document.addEventListener("tnv:back", go, { signal });
-		signal.addEventListener("abort", forget, { once: true });
-		function go() {
-			forget();
-			media.src = filePath(file.id);
-			if (wanted) media.play().catch(() => {});
-		}
-	}
-
 	media.src = filePath(file.id);
 }
 

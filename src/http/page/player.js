@@ -1,17 +1,19 @@
 // The player: one file on its stage, what can be done with it, and its neighbours.
 
-import { describeFile, filePath } from "./api.js";
-import { announce, byId, el, icon, iconButton, toast, wordButton } from "./dom.js";
+import { describeFile, filePath, listFiles, playLink } from "./api.js";
+import { announce, byId, el, icon, iconButton, isReadOnly, toast, wordButton } from "./dom.js";
 import { confirmDelete } from "./dialogs.js";
 import { buildControls } from "./controls.js";
+import { hear, on } from "./events.js";
 import { formatBytes, formatClock, formatDateFully, isShown, kindOf, shownName } from "./format.js";
-import { currentLanguage, t } from "./i18n.js";
-import { findFile, forgetFile, loadedFiles, neighbour, prepareLibrary } from "./library.js";
+import { t } from "./i18n.js";
+import { findFile, forgetFile, libraryLink, loadedFiles, neighbour, prepareLibrary } from "./library.js";
 import { load, release } from "./media.js";
-import { kindTile, nameNode, playLink } from "./row.js";
+import { kindTile, nameNode } from "./row.js";
 import { position, setPosition } from "./session.js";
 import { copyTimeLink, copyUrl, copyWget, download, downloadPath, openInVlc } from "./share.js";
-import { attachDropped, attachFrom, findSubtitles } from "./subtitles.js";
+import { attachDropped, attachFrom, findSubtitles, nameBeside } from "./subtitles.js";
+import { addFiles } from "./uploads.js";
 
 /** Seconds from either end within which a film was not really begun, or is as good as seen. */
 const MARGIN = 3;
@@ -37,8 +39,8 @@ export async function openPlayer(id, seconds) {
 	} catch (failure) {
 		if (open !== mine) return;
 		document.title = "tnv";
-		section.replaceChildren(backLink(), el("h1", { id: "player-title", class: "unseen", tabindex: "-1" }, id),
-			el("div", { class: "stage still" }, problemNode(failure.status === 404 ? t("gone") : (failure.sentence ?? String(failure)), [backButton()])));
+		section.replaceChildren(backLink(), el("h1.unseen", { id: "player-title", tabindex: "-1" }, id),
+			el("div.stage.still", problemNode(failure.sentence ?? String(failure), [backButton()])));
 		section.querySelector("h1").focus();
 		return;
 	}
@@ -53,7 +55,6 @@ export function closePlayer() {
 	open.closing.abort();
 	if (document.fullscreenElement) document.exitFullscreen().catch(() => {});
 	release(open.media);
-	for (const { url } of open.tracks) URL.revokeObjectURL(url);
 	byId("player").replaceChildren();
 	open = undefined;
 }
@@ -79,13 +80,13 @@ function render(mine, seconds) {
 	const kind = kindOf(file);
 	const name = shownName(file);
 	document.title = `${name.slice(0, 120)} – tnv`;
-	const stage = el("div", { class: "stage", "data-kind": kind, testid: "stage" });
-	const title = el("h1", { id: "player-title", tabindex: "-1", testid: "player-title" }, nameNode(name));
-	const aside = el("aside", { class: "around", label: "around" });
+	const stage = el("div.stage", { "data-kind": kind, testid: "stage", role: "group", tabindex: "-1", "aria-labelledby": "player-title" });
+	const title = el("h1", { id: "player-title", testid: "player-title" }, nameNode(name));
+	const aside = el("aside.around", { label: "around" });
 	byId("player").replaceChildren(
 		backLink(),
-		el("div", { class: "play" },
-			el("div", { class: "play-main" }, stage, el("div", { class: "about" }, title, facts(file), actions(mine, kind))), aside));
+		el("div.play",
+			el("div.play-main", stage, el("div.about", title, facts(file), actions(mine, kind))), aside));
 	mine.stage = stage;
 	mine.aside = aside;
 	renderAround(mine);
@@ -95,7 +96,7 @@ function render(mine, seconds) {
 		stage.classList.add("still");
 		stage.append(problemNode(t("noPreview"), [downloadButton(file)], kind));
 	}
-	title.focus({ preventScroll: true });
+	stage.focus({ preventScroll: true });
 	scrollTo(0, 0);
 }
 
@@ -106,14 +107,15 @@ function openMedia(mine, kind, seconds) {
 	const media = el(kind, { preload: "metadata", playsinline: true, testid: "media", tabindex: "-1", "aria-label": shownName(file) });
 	mine.media = media;
 	mine.controls = buildControls(media, stage, { signal, go });
-	const big = el("button", { class: "big-play", label: "play", testid: "big-play", onclick: mine.controls.togglePlay }, icon("play"));
-	if (kind === "audio") stage.append(el("div", { class: "sleeve", "aria-hidden": "true" }, icon("audio"), el("bdi", {}, shownName(file))));
-	stage.append(media, big, el("div", { class: "spinner", "aria-hidden": "true" }), mine.controls.bar);
+	const big = el("button.big-play", { label: "play", testid: "big-play", onclick: mine.controls.togglePlay }, icon("play"));
+	if (kind === "audio") stage.append(el("div.sleeve", { "aria-hidden": "true" }, icon("audio"), el("bdi", shownName(file))));
+	stage.append(media, big, el("div.spinner", { "aria-hidden": "true" }), mine.controls.bar);
 	load(media, file, { start, signal, onproblem: (problem) => showProblem(mine, problem) });
 	media.play().catch(() => {});
-	for (const name of ["pause", "seeked"]) media.addEventListener(name, () => keepPosition(mine), { signal });
-	media.addEventListener("timeupdate", () => Math.abs(media.currentTime - (mine.kept ?? 0)) > 5 && keepPosition(mine), { signal });
-	media.addEventListener("ended", () => setPosition(file.id, undefined), { signal });
+	on(media, "pause seeked", () => keepPosition(mine), signal);
+	on(media, "timeupdate", () => Math.abs(media.currentTime - (mine.kept ?? 0)) > 5 && keepPosition(mine), signal);
+	on(media, "ended", () => setPosition(file.id, undefined), signal);
+	on(media, "loadedmetadata", () => seconds >= media.duration && toast(t("pastEnd", { at: formatClock(media.duration) }), { bad: true }), signal);
 	if (seconds === undefined && left) {
 		toast(t("resumed", { at: formatClock(left) }), { action: { key: "fromStart", run: () => open === mine && mine.controls.seekTo(0) } });
 	}
@@ -136,11 +138,11 @@ function showProblem(mine, problem) {
 	stage.querySelector(".problem")?.remove();
 	stage.classList.toggle("failed", problem !== "" && problem !== "silent");
 	if (!problem) return;
-	const outside = [wordButton("vlc", "vlc", () => openInVlc(file, mine.media?.currentTime), { class: "button primary" }),
+	const outside = [wordButton("vlc", "vlc", () => openInVlc(file, mine.media?.currentTime), { class: "primary" }),
 		wordButton("link", "copy.url", () => copyUrl(file))];
 	const [sentence, buttons] = {
-		gone: [t("gone"), [backButton()]],
-		away: [t("awayWhilePlaying"), []],
+		gone: [t("error.404"), [backButton()]],
+		away: [t("away"), []],
 		undecodable: [t("undecodable"), outside],
 		silent: [t("noPicture"), outside],
 	}[problem];
@@ -167,30 +169,26 @@ function openImage(mine) {
 		try {
 			await describeFile(file.id, signal);
 		} catch (failure) {
-			sentence = failure.status === 404 ? t("gone") : (failure.sentence ?? sentence);
+			sentence = failure.sentence ?? sentence;
 		}
 		if (signal.aborted) return;
 		image.remove();
 		stage.append(problemNode(sentence, [downloadButton(file)], "image"));
 	};
-	image.addEventListener("error", fail, { signal });
+	on(image, "error", fail, signal);
 	image.src = filePath(file.id);
-	stage.append(image, iconButton("previous", "previous", () => go(-1), { class: "tool side before", testid: "previous" }),
-		iconButton("next", "next", () => go(1), { class: "tool side after", testid: "next" }));
+	stage.append(image, iconButton("previous", "previous", () => go(-1), { class: "side before" }),
+		iconButton("next", "next", () => go(1), { class: "side after" }));
 }
 
 async function lookForSubtitles(mine) {
 	const { file, media, closing: { signal } } = mine;
-	try {
-		const all = await findSubtitles(file, signal);
-		const mother = ({ language }) => Number(language.startsWith(currentLanguage()));
-		for (const found of all.sort((a, b) => mother(b) - mother(a))) {
-			const track = await attachFrom(media, found, signal);
-			if (signal.aborted) return URL.revokeObjectURL(track.url);
-			addTrack(mine, track, mine.tracks.length === 0);
-		}
-	} catch {
-		// A film plays without them as well.
+	// A film plays without them as well.
+	const all = await findSubtitles(file, signal).catch(() => []);
+	for (const found of all) {
+		const track = await attachFrom(media, found, signal).catch(() => undefined);
+		if (signal.aborted) return;
+		if (track) addTrack(mine, track, found.isMeant);
 	}
 }
 
@@ -200,9 +198,10 @@ export async function addSubtitles(files) {
 	for (const file of files) {
 		try {
 			const track = await attachDropped(mine.media, file);
-			if (open !== mine) return URL.revokeObjectURL(track.url);
+			if (open !== mine) return;
 			addTrack(mine, track, true);
-			toast(t("subtitles.added", { name: file.name }));
+			const keep = () => addFiles([Object.assign(file, { tnvPath: nameBeside(mine.file, file.name) })]);
+			toast(t("subtitles.added", { name: file.name }), { action: !isReadOnly() && mine.file.name && { key: "subtitles.keep", run: keep } });
 		} catch {
 			toast(t("subtitles.bad", { name: file.name }), { bad: true });
 		}
@@ -214,15 +213,15 @@ function addTrack(mine, track, show) {
 	const select = mine.controls.captions;
 	if (mine.tracks.length === 1) {
 		select.append(el("option", { value: "-1", t: "subtitles.off" }));
-		select.addEventListener("change", () => showTrack(mine, Number(select.value)), { signal: mine.closing.signal });
+		on(select, "change", () => showTrack(mine, Number(select.value)), mine.closing.signal);
 	}
-	select.append(el("option", { value: String(mine.tracks.length - 1) }, track.label));
-	select.hidden = false;
+	select.append(el("option", { value: mine.tracks.length - 1 }, track.label));
+	select.parentNode.hidden = false;
 	showTrack(mine, show ? mine.tracks.length - 1 : Number(select.value));
 }
 
 function showTrack(mine, shown) {
-	mine.tracks.forEach(({ track }, at) => (track.mode = at === shown ? "showing" : "disabled"));
+	mine.tracks.forEach((track, at) => (track.mode = at === shown ? "showing" : "disabled"));
 	mine.controls.captions.value = String(shown);
 	mine.lastTrack = shown >= 0 ? shown : mine.lastTrack;
 }
@@ -233,35 +232,44 @@ export function toggleSubtitles() {
 	showTrack(open, isOff ? (open.lastTrack ?? 0) : -1);
 }
 
-const backLink = () => el("a", { href: "#/", class: "back", testid: "back" }, icon("back"), el("span", { t: "library" }));
-const backButton = () => el("a", { href: "#/", class: "button primary", t: "toLibrary" });
-const downloadButton = (file) => el("a", { href: downloadPath(file), download: "", class: "button primary" }, icon("download"), el("span", { t: "download" }));
-const skeleton = () => el("div", { class: "play" }, el("div", { class: "play-main" }, el("div", { class: "stage waiting" }, el("div", { class: "spinner" }))));
+const backLink = () => el("a.back", { href: libraryLink(), testid: "back" }, icon("back"), el("span", { t: "library" }));
+const backButton = () => el("a.button.primary", { href: libraryLink(), t: "toLibrary" });
+const downloadButton = (file) => el("a.button.primary", { href: downloadPath(file), download: "" }, icon("download"), el("span", { t: "download" }));
+const skeleton = () => el("div.play", el("div.play-main", el("div.stage.waiting", el("div.spinner"))));
 
 function problemNode(sentence, buttons, picture = "warn") {
-	return el("div", { class: "problem", role: "alert", testid: "problem" }, icon(picture), el("p", {}, sentence), el("div", { class: "message-actions" }, ...buttons));
+	return el("div.problem", { role: "alert", testid: "problem" }, icon(picture), el("p", sentence), el("div.message-actions", ...buttons));
 }
 
 function facts(file) {
 	const parts = [formatBytes(file.size), file.content_type, formatDateFully(file.created_ms)].filter(Boolean);
-	return el("p", { class: "facts" }, parts.join(" · "));
+	return el("p.facts", parts.join(" · "));
 }
 
 function actions(mine, kind) {
 	const { file } = mine;
 	const isMedia = kind === "video" || kind === "audio";
-	return el("div", { class: "actions" },
+	return el("div.actions",
 		wordButton("link", "copy.url", () => copyUrl(file), { testid: "copy-url" }),
 		isMedia && wordButton("clock", "copy.time", () => copyTimeLink(file, mine.media?.currentTime ?? 0), { testid: "copy-time" }),
 		isShown(file) && wordButton("vlc", "vlc", () => openInVlc(file, mine.media?.currentTime), { testid: "open-vlc" }),
 		wordButton("terminal", "copy.wget", () => copyWget(file), { testid: "copy-wget" }),
 		wordButton("download", "download", () => download(file), { testid: "download" }),
 		kind === "video" && wordButton("subtitle", "addSubtitles", () => byId("subtitle-input").click(), { testid: "add-subtitles" }),
-		wordButton("trash", "delete", () => confirmDelete(file), { testid: "delete", class: "button danger-quiet writes" }));
+		wordButton("trash", "delete", () => confirmDelete(file), { testid: "delete", class: "danger-quiet writes" }));
 }
 
+/** The neighbours in the list; where a search has left none, what is newest. */
 function renderAround(mine) {
-	const files = loadedFiles().filter(isShown);
+	let files = loadedFiles().filter(isShown);
+	if (files.length < 2 && mine.others) files = mine.others;
+	else if (files.length < 2) {
+		mine.others = files;
+		listFiles({ limit: 24 }, mine.closing.signal).then((page) => {
+			mine.others = page.files.filter(isShown);
+			renderAround(mine);
+		}).catch(() => {});
+	}
 	const at = Math.max(0, files.findIndex((file) => file.id === mine.id));
 	const from = Math.max(0, Math.min(at - 2, files.length - 12));
 	const near = files.slice(from, from + 12);
@@ -272,14 +280,14 @@ function renderAround(mine) {
 			if (event.metaKey || event.ctrlKey || event.shiftKey) return;
 			event.preventDefault();
 			location.replace(link.href);
-		} }, kindTile(kindOf(file)), el("span", { class: "around-text" }, nameNode(shownName(file)), el("small", {}, formatBytes(file.size))));
-		return el("li", {}, link);
+		} }, kindTile(kindOf(file)), el("span.around-text", nameNode(shownName(file)), el("small", formatBytes(file.size))));
+		return el("li", link);
 	})));
 }
 
-document.addEventListener("tnv:list", () => open?.aside && renderAround(open));
+hear("list", () => open?.aside && renderAround(open));
 
-document.addEventListener("tnv:language", () => {
+hear("language", () => {
 	const old = open?.file && byId("player").querySelector(".facts");
 	old?.replaceWith(facts(open.file));
 });

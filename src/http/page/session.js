@@ -1,12 +1,15 @@
 // What the page remembers of a visitor: language, theme, and where a film was left. It stays in this tab until the
 // visitor allows more; then the gateway keeps it, and the browser a copy of theme and language for the first paint.
 
-import { request } from "./api.js";
-import { byId, debounce, el } from "./dom.js";
+import { getJson, request } from "./api.js";
+import { byId, debounce, el, root } from "./dom.js";
+import { tell } from "./events.js";
 import { browserLanguage, setLanguage } from "./i18n.js";
 
 const POSITIONS_MAX = 200;
 const state = { allowed: false, language: "", theme: "", positions: {} };
+/** Positions that the gateway does not know yet; those that are forgotten are `undefined`. */
+let unsaved = {};
 let available = false;
 
 /** Reads what is known; the gateway may have sessions switched off (404). */
@@ -15,7 +18,7 @@ export async function loadSession() {
 	state.language = stored("language");
 	applyPreferences();
 	try {
-		const known = await (await request("/api/session")).json();
+		const known = await getJson("/api/session");
 		available = true;
 		if (known.allowed) {
 			Object.assign(state, {
@@ -35,16 +38,11 @@ export const canRemember = () => available;
 export const isRemembering = () => state.allowed;
 export const theme = () => state.theme;
 
-export function chooseTheme(chosen) {
-	state.theme = chosen;
-	store("theme", chosen);
-	applyPreferences();
-	changed();
-}
-
-export function chooseLanguage(chosen) {
-	state.language = chosen;
-	store("language", chosen);
+/** Chooses a `theme` or a `language`. */
+export function choose(name, chosen) {
+	state[name] = chosen;
+	write("sessionStorage", name, chosen);
+	if (state.allowed) write("localStorage", name, chosen);
 	applyPreferences();
 	changed();
 }
@@ -53,12 +51,11 @@ export const position = (id) => (Object.hasOwn(state.positions, id) ? state.posi
 
 /** Keeps a position, or forgets it (`undefined`). */
 export function setPosition(id, seconds) {
-	const { [id]: before, ...others } = state.positions;
-	if (seconds === undefined && before === undefined) return;
-	const kept = Object.entries(others).slice(1 - POSITIONS_MAX);
-	state.positions = Object.fromEntries(kept);
-	if (seconds !== undefined) state.positions[id] = Math.round(seconds * 10) / 10;
-	document.dispatchEvent(new CustomEvent("tnv:position", { detail: id }));
+	if (seconds === undefined && position(id) === undefined) return;
+	// The newest stands last.
+	delete state.positions[id];
+	state.positions[id] = unsaved[id] = seconds && Math.round(seconds * 10) / 10;
+	tell("position", id);
 	changed();
 }
 
@@ -68,12 +65,13 @@ export function allow(allowed) {
 	write("localStorage", "remember", allowed ? "" : "no");
 	for (const name of ["theme", "language"]) write("localStorage", name, allowed ? state[name] : "");
 	byId("consent").hidden = true;
-	save(!allowed);
-	document.dispatchEvent(new CustomEvent("tnv:remember"));
+	unsaved = allowed ? { ...state.positions } : {};
+	if (allowed) save();
+	else put({ allowed: false }).catch(() => {});
+	tell("remember");
 }
 
 function applyPreferences() {
-	const root = document.documentElement;
 	if (state.theme) root.dataset.theme = state.theme;
 	else delete root.dataset.theme;
 	setLanguage(state.language || browserLanguage());
@@ -84,20 +82,36 @@ function changed() {
 	else if (available && read("localStorage", "remember") !== "no") ask();
 }
 
-const saveSoon = debounce(1500, () => save(false));
+const saveSoon = debounce(1500, () => save());
 
-async function save(forget, keepalive = false) {
-	if (!available) return;
-	const body = JSON.stringify(forget ? { allowed: false, language: "", theme: "", positions: {} } : state);
+/** Saves what is new here over what other tabs have saved since; a tab that is leaving has no time to ask for that. */
+async function save(leaving = false) {
+	const changes = { ...unsaved };
 	try {
-		await request("/api/session", { method: "PUT", headers: { "content-type": "application/json" }, body, keepalive });
+		if (!leaving) {
+			const known = await getJson("/api/session");
+			const positions = { ...(known.allowed ? known : state).positions, ...unsaved };
+			state.positions = Object.fromEntries(Object.entries(positions).slice(-POSITIONS_MAX));
+		}
+		// Another tab may have been told to forget.
+		if (read("localStorage", "remember") === "no") return allow(false);
+		await put({ ...state, theme: shared("theme"), language: shared("language") }, leaving);
+		for (const id of Object.keys(changes)) if (unsaved[id] === changes[id]) delete unsaved[id];
 	} catch {
 		// It is a convenience; the next change is saved again.
 	}
 }
 
-export function saveNow() {
-	if (state.allowed) save(false, true);
+/** What was chosen last, in whichever tab. */
+const shared = (name) => read("localStorage", name) ?? state[name];
+
+async function put(body, keepalive = false) {
+	const headers = { "content-type": "application/json" };
+	if (available) await request("/api/session", { method: "PUT", headers, body: JSON.stringify(body), keepalive });
+}
+
+export function saveNow(leaving) {
+	if (state.allowed && Object.keys(unsaved).length) save(leaving);
 }
 
 let asked = false;
@@ -107,19 +121,13 @@ function ask() {
 	asked = true;
 	byId("consent").replaceChildren(
 		el("p", { t: "consent.question" }),
-		el("div", { class: "row-end" },
-			el("button", { class: "button quiet", testid: "consent-no", t: "consent.no", onclick: () => allow(false) }),
-			el("button", { class: "button primary", testid: "consent-yes", t: "consent.yes", onclick: () => allow(true) })),
-	);
+		el("div.row-end",
+			el("button.button.quiet", { testid: "consent-no", t: "consent.no", onclick: () => allow(false) }),
+			el("button.button.primary", { testid: "consent-yes", t: "consent.yes", onclick: () => allow(true) })));
 	byId("consent").hidden = false;
 }
 
 const stored = (name) => read("sessionStorage", name) ?? read("localStorage", name) ?? "";
-
-function store(name, value) {
-	write("sessionStorage", name, value);
-	if (state.allowed) write("localStorage", name, value);
-}
 
 /** Storage may be blocked, or full: then it is as if it were empty. */
 export function read(area, name) {

@@ -1,23 +1,22 @@
 // Ways out of the page: addresses, playlists for VLC, and lines for a shell.
 
-import { filePath, fileUrl } from "./api.js";
+import { filePath, fileUrl, playLink } from "./api.js";
 import { copyText, el, saveText, toast } from "./dom.js";
 import { shownName } from "./format.js";
 import { t } from "./i18n.js";
 
-async function copy(text, sentence) {
-	if (await copyText(text)) toast(sentence);
+async function copy(text) {
+	if (await copyText(text)) toast(t("copied"));
 	else toast(t("copy.failed"), { bad: true });
 }
 
-export const copyUrl = (file) => copy(fileUrl(file), t("copied.url"));
+export const copyUrl = (file) => copy(fileUrl(file));
 
-export const copyWget = (file) => copy(wgetLine(file), t("copied.wget"));
+export const copyWget = (file) => copy(wgetLine(file));
 
 export function copyTimeLink(file, seconds) {
 	const at = Math.max(0, Math.floor(seconds));
-	const link = `${location.origin}${location.pathname}#/play/${encodeURIComponent(file.id)}${at ? `?t=${at}` : ""}`;
-	return copy(link, t("copied.time"));
+	return copy(`${location.origin}${location.pathname}${playLink(file)}${at ? `?t=${at}` : ""}`);
 }
 
 export function plainName(file) {
@@ -25,7 +24,7 @@ export function plainName(file) {
 	return name.replace(/^[.\-]+/, "_").slice(-120) || "file";
 }
 
-export function wgetLine(file) {
+function wgetLine(file) {
 	const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 	return `wget -c -O ${quote(plainName(file))} ${quote(fileUrl(file))}`;
 }

@@ -10,32 +10,40 @@ const BYTES_MAX = 5_000_000;
 
 export const isSubtitle = (name) => ["vtt", "srt"].includes(extensionOf(name));
 
-/** The subtitles that stand beside a film: the same name up to its extension, then perhaps a language. */
+/** The name under which subtitles belong to a film: the film's, up to its extension, and theirs. */
+export const nameBeside = (film, subtitles) => `${film.name.replace(/\.[a-z0-9]{1,5}$/i, "")}.${extensionOf(subtitles)}`;
+
+/**
+ * The subtitles that stand beside a film: the same name up to its extension, then perhaps a language. First those that are
+ * to be shown unasked, if there are any (`isMeant`): in the page's language, or else in none that they tell.
+ */
 export async function findSubtitles(film, signal) {
-	const base = film.name.replace(/\.[a-z0-9]{1,5}$/i, "");
-	if (!base) return [];
-	const { files } = await listFiles({ order: "name", prefix: `${base}.`, limit: 50 }, signal);
-	return files
+	const prefix = nameBeside(film, "");
+	if (prefix === ".") return [];
+	const { files } = await listFiles({ order: "name", prefix, limit: 50 }, signal);
+	const found = files
 		.filter((file) => isSubtitle(file.name) && file.size <= BYTES_MAX)
-		.map((file) => ({ file, ...describe(file.name.slice(base.length + 1)) }));
+		.map((file) => ({ file, ...describe(file.name.slice(prefix.length)) }));
+	const meant = found.find(({ language }) => language.startsWith(currentLanguage())) ?? found.find(({ tag }) => !tag);
+	return found.map((one) => ({ ...one, isMeant: one === meant })).sort((a, b) => b.isMeant - a.isMeant);
 }
 
-/** "zh.srt" -> {language: "zh", label: "中文"}; "srt" -> a plain "Subtitles". */
+/** "zh.srt" -> {tag: "zh", language: "zh", label: "中文"}; "srt" -> a plain "Subtitles". */
 function describe(rest) {
 	const tag = rest.replace(/\.?[a-z0-9]+$/i, "");
-	if (!tag) return { language: "", label: t("subtitles") };
 	try {
-		const label = new Intl.DisplayNames([currentLanguage()], { type: "language", fallback: "none" }).of(tag.replace("_", "-"));
-		if (label) return { language: tag, label };
+		const [language = ""] = Intl.getCanonicalLocales(tag ? tag.replace("_", "-") : []);
+		const label = language && new Intl.DisplayNames([currentLanguage()], { type: "language", fallback: "none" }).of(language);
+		if (label) return { tag, language, label };
 	} catch {
 		// Not the tag of a language.
 	}
-	return { language: "", label: tag };
+	return { tag, language: "", label: tag || t("subtitles") };
 }
 
-export async function attachFrom(video, { file, language, label }, signal) {
-	const response = await request(filePath(file.id), { signal });
-	return attach(video, await response.arrayBuffer(), { language, label });
+export async function attachFrom(video, found, signal) {
+	const response = await request(filePath(found.file.id), { signal });
+	return attach(video, await response.arrayBuffer(), found);
 }
 
 export async function attachDropped(video, file) {
@@ -45,16 +53,17 @@ export async function attachDropped(video, file) {
 
 function attach(video, buffer, { language, label }) {
 	const text = toVtt(decode(buffer));
+	if (!/^(\d+:)?\d\d:\d\d\.\d{3}[ \t]+-->[ \t]+(\d+:)?\d\d:\d\d\.\d{3}/m.test(text)) throw new SyntaxError("no cues");
 	const url = URL.createObjectURL(new Blob([text], { type: "text/vtt" }));
-	const track = el("track", { kind: "subtitles", srclang: language || "und", src: url });
-	track.label = label;
-	video.append(track);
-	track.track.mode = "hidden";
-	return { track: track.track, label, url };
+	const node = el("track", { kind: "subtitles", srclang: language || "und", src: url, onload: () => URL.revokeObjectURL(url) });
+	node.label = label;
+	video.append(node);
+	node.track.mode = "hidden";
+	return node.track;
 }
 
 /** Old Chinese subtitles are GB 18030; whatever is no valid UTF-8 is taken for that. */
-export function decode(buffer) {
+function decode(buffer) {
 	const [first, second] = new Uint8Array(buffer.slice(0, 2));
 	if (first === 0xff && second === 0xfe) return new TextDecoder("utf-16le").decode(buffer);
 	if (first === 0xfe && second === 0xff) return new TextDecoder("utf-16be").decode(buffer);
@@ -66,7 +75,7 @@ export function decode(buffer) {
 }
 
 /** WebVTT stays; SubRip gets points for commas, loses its numbers, and its styles that WebVTT does not have. */
-export function toVtt(text) {
+function toVtt(text) {
 	const lines = text.replace(/^\ufeff/, "").replace(/\r\n?/g, "\n");
 	if (/^WEBVTT/.test(lines)) return lines;
 	const cues = [];

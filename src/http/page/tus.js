@@ -2,14 +2,13 @@
 
 import { Failure } from "./api.js";
 
-const VERSION = { "Tus-Resumable": "1.0.0" };
 /** Milliseconds without a byte after which a connection counts as dead. */
 const STALL = 60_000;
 
-export async function create(file, name, signal) {
+export async function create(file, name) {
 	const pairs = { filename: name, filetype: file.type };
 	const metadata = Object.entries(pairs).filter(([, value]) => value).map(([key, value]) => `${key} ${base64(value)}`);
-	const reply = await send("POST", "/tus/", { "Upload-Length": file.size, "Upload-Metadata": metadata.join(",") }, null, signal);
+	const reply = await send("POST", "/tus/", { "Upload-Length": file.size, "Upload-Metadata": metadata.join(",") });
 	const at = reply.getResponseHeader("Location");
 	if (!at) throw new Failure(502);
 	return new URL(at, location.href).pathname;
@@ -25,7 +24,7 @@ export async function append(url, offset, piece, signal, onprogress) {
 	return offsetIn(await send("PATCH", url, headers, piece, signal, onprogress));
 }
 
-export const terminate = (url) => send("DELETE", url, {}, null);
+export const terminate = (url) => send("DELETE", url);
 
 /** The id under which a finished upload is a file. */
 export const fileIdOf = (url) => decodeURIComponent(url.split("/").at(-1));
@@ -36,11 +35,11 @@ function offsetIn(reply) {
 	return offset;
 }
 
-function send(method, url, headers, body, signal, onprogress) {
+function send(method, url, headers = {}, body = null, signal = undefined, onprogress = undefined) {
 	return new Promise((resolve, reject) => {
 		const xhr = new XMLHttpRequest();
 		xhr.open(method, url);
-		for (const [name, value] of Object.entries({ ...VERSION, ...headers })) xhr.setRequestHeader(name, value);
+		for (const [name, value] of Object.entries({ "Tus-Resumable": "1.0.0", ...headers })) xhr.setRequestHeader(name, value);
 		let stalled;
 		const alive = () => {
 			clearTimeout(stalled);
@@ -60,6 +59,8 @@ function send(method, url, headers, body, signal, onprogress) {
 				alive();
 				onprogress(event.loaded);
 			};
+			// All is sent: to put a large file together takes the gateway as long as it takes.
+			xhr.upload.onload = () => clearTimeout(stalled);
 		}
 		if (signal?.aborted) return reject(signal.reason);
 		signal?.addEventListener("abort", abort);

@@ -1,15 +1,17 @@
 // One file on its way to the gateway: pieces, progress, pauses, and what to do when something fails.
 
 import { Failure } from "./api.js";
+import { pause } from "./events.js";
 import { t } from "./i18n.js";
-import { append, create, offsetOf, terminate } from "./tus.js";
+import { append, create, offsetOf } from "./tus.js";
 
 /** Bytes of a piece: what is sent again at most, should the gateway die. */
 const PIECE = 8 * 1024 * 1024;
-/** Failures in a row, without a byte of progress between, that end an upload; an absent gateway never does. */
+/** Failures in a row, without a byte of progress between, that end an upload; one that is only to wait never does. */
 const PATIENCE = 5;
-const ABSENT = new Set([0, 502, 503, 504]);
-const PASSING = new Set([408, 409, 423, 425, 429, 500]);
+/** The gateway is away or busy, or is still at work on this very upload. */
+const WAIT = new Set([0, 423, 503, 504]);
+const PASSING = new Set([408, 409, 425, 429, 500, 502]);
 const EXPIRED = new Set([404, 410]);
 
 /** Names a file again after a reload, as far as a browser lets one. */
@@ -24,6 +26,7 @@ export class Upload extends EventTarget {
 	/** The address of the upload at the gateway, once it has one. */
 	url = "";
 	#running;
+	#creating;
 	#speed = new Speed();
 
 	constructor(file, name, size = file.size, key = fingerprint(name, file)) {
@@ -49,19 +52,22 @@ export class Upload extends EventTarget {
 		const stop = new AbortController();
 		this.#running = stop;
 		this.#become("running");
-		let failures = 0;
-		let furthest = -1;
+		let [pauses, failures, furthest] = [0, 0, -1];
 		while (!stop.signal.aborted) {
 			try {
 				await this.#transfer(stop.signal);
 				return this.#become("done");
 			} catch (error) {
 				if (stop.signal.aborted) return undefined;
-				if (this.sent > furthest) failures = 0;
+				if (this.sent > furthest) pauses = failures = 0;
 				furthest = Math.max(furthest, this.sent);
-				failures += 1;
+				pauses += 1;
+				if (!WAIT.has(error.status)) failures += 1;
 				if (!(await this.#passes(error, failures))) return this.#fail(error);
-				await this.#pauseBefore(failures, error, stop.signal);
+				this.problem = error.sentence;
+				this.#become("retrying");
+				const seconds = error.status === 409 && pauses === 1 ? 0 : Math.min(30, 2 ** (pauses - 1)) * (0.8 + 0.4 * Math.random());
+				await pause(seconds * 1000, stop.signal);
 			}
 		}
 		return undefined;
@@ -72,20 +78,17 @@ export class Upload extends EventTarget {
 		this.#become("paused");
 	}
 
-	/** Stops, and has the gateway drop what it has. */
-	cancel() {
+	/** Stops. Resolves with the address under which the gateway may have something of it; "" if there is none. */
+	async cancel() {
 		this.#running?.abort();
-		if (this.url && this.state !== "done") terminate(this.url).catch(() => {});
 		this.#become("cancelled");
+		await this.#creating?.catch(() => {});
+		return this.url;
 	}
 
-	attach(file) {
-		this.file = file;
-		this.#become("waiting");
-	}
-
-	wait() {
-		this.problem = "";
+	/** Is to go on, with a file that was chosen again if one is given. */
+	wait(file = this.file) {
+		Object.assign(this, { file, problem: "" });
 		this.#become("waiting");
 	}
 
@@ -93,7 +96,10 @@ export class Upload extends EventTarget {
 		if (this.url) this.sent = await offsetOf(this.url, signal);
 		else {
 			this.sent = 0;
-			this.url = await create(this.file, this.name, signal);
+			// Not broken off: whatever the gateway has begun must be known here, or it could not be ended.
+			this.#creating ??= create(this.file, this.name).finally(() => (this.#creating = undefined));
+			this.url = await this.#creating;
+			signal.throwIfAborted();
 		}
 		this.problem = "";
 		this.#speed = new Speed();
@@ -116,7 +122,7 @@ export class Upload extends EventTarget {
 	async #passes(error, failures) {
 		if (!(error instanceof Failure)) return false;
 		if (error.status === 0 && !(await this.#isReadable())) return false;
-		if (ABSENT.has(error.status)) return true;
+		if (WAIT.has(error.status)) return true;
 		if (EXPIRED.has(error.status) && this.url) {
 			this.url = "";
 			return failures <= PATIENCE;
@@ -138,25 +144,6 @@ export class Upload extends EventTarget {
 	#fail(error) {
 		this.problem ||= error.sentence ?? String(error);
 		this.#become("failed");
-	}
-
-	/** Waits longer each time, but not after the browser says that it is back on line. */
-	#pauseBefore(failures, error, signal) {
-		const seconds = error.status === 409 && failures === 1 ? 0 : Math.min(30, 2 ** (failures - 1)) * (0.8 + 0.4 * Math.random());
-		this.problem = error.sentence;
-		this.#become("retrying");
-		return new Promise((resolve) => {
-			const timer = setTimeout(done, seconds * 1000);
-			function done() {
-				clearTimeout(timer);
-				removeEventListener("online", done);
-				document.removeEventListener("tnv:back", done);
-				resolve();
-			}
-			addEventListener("online", done);
-			document.addEventListener("tnv:back", done);
-			signal.addEventListener("abort", done);
-		});
 	}
 
 	#become(state) {

@@ -1,10 +1,13 @@
 // The queue: two files at a time, what survives a reload, and what is dropped or chosen.
 
-import { announce, byId, toast } from "./dom.js";
+import { listFiles } from "./api.js";
+import { announce, el, toast } from "./dom.js";
+import { on, pause, tell } from "./events.js";
+import { formatBytes } from "./format.js";
 import { t } from "./i18n.js";
 import { read, write } from "./session.js";
-import { renderTray } from "./tray.js";
-import { fileIdOf, offsetOf } from "./tus.js";
+import { foldTray, renderTray } from "./tray.js";
+import { fileIdOf, offsetOf, terminate } from "./tus.js";
 import { fingerprint, Upload } from "./upload.js";
 
 const PARALLEL = 2;
@@ -14,6 +17,8 @@ const FILES_MAX = 2000;
 const SILENCE = 15_000;
 const TAB = (read("sessionStorage", "tab") || Math.random().toString(36).slice(2)) ?? "";
 
+const GONE = new Set([404, 410]);
+
 const uploads = [];
 
 /** Takes files; one that was begun before goes on where it stopped. */
@@ -22,9 +27,8 @@ export function addFiles(files) {
 	if (named.length < files.length) toast(t("upload.tooMany", { n: FILES_MAX }), { bad: true });
 	for (const { file, name } of named) {
 		const known = knownUpload(name, file);
-		if (known?.state === "lost") known.attach(file);
-		else if (!known) watch(new Upload(file, name), true);
-		else if (known.state !== "running") known.wait();
+		if (!known) watch(new Upload(file, name), true);
+		else if (!known.isActive) known.wait(file);
 	}
 	announce(t("upload.added", { n: named.length }));
 	schedule();
@@ -42,18 +46,16 @@ function knownUpload(name, file) {
 export async function restoreUploads() {
 	write("sessionStorage", "tab", TAB);
 	for (const [key, entry] of Object.entries(records())) {
+		if (entry.cancelled) {
+			discard(entry.url);
+			continue;
+		}
 		const elsewhere = entry.tab && entry.tab !== TAB && Date.now() - entry.at < SILENCE;
 		if (elsewhere) continue;
 		const upload = new Upload(undefined, entry.name, entry.size, key);
 		Object.assign(upload, { state: "lost", url: entry.url });
-		try {
-			upload.sent = await offsetOf(entry.url);
-		} catch (failure) {
-			if (failure.status === 404 || failure.status === 410) {
-				keep(key, undefined);
-				continue;
-			}
-		}
+		// One that has expired is as good as complete: there is nothing to go on with.
+		upload.sent = await offsetOf(entry.url).catch(({ status }) => (GONE.has(status) ? Infinity : 0));
 		if (upload.sent >= upload.size) keep(key, undefined);
 		else if (!uploads.some((other) => other.key === key)) watch(upload, false);
 	}
@@ -62,9 +64,17 @@ export async function restoreUploads() {
 export const actions = {
 	pause: (upload) => (upload.pause(), schedule()),
 	resume: (upload) => (upload.wait(), schedule()),
-	choose: () => byId("file-input").click(),
+	choose(upload) {
+		const take = () => {
+			const [file] = input.files;
+			if (knownUpload(file.name, file) === upload) addFiles([file]);
+			else toast(t("upload.other", { name: upload.name, size: formatBytes(upload.size) }), { bad: true });
+		};
+		const input = el("input", { type: "file", onchange: take });
+		input.click();
+	},
 	remove(upload) {
-		if (upload.state !== "done") upload.cancel();
+		if (upload.state !== "done") upload.cancel().then(discard);
 		keep(upload.key, undefined);
 		uploads.splice(uploads.indexOf(upload), 1);
 		schedule();
@@ -74,27 +84,53 @@ export const actions = {
 	},
 };
 
+/**
+ * Has the gateway drop an upload. It may have to wait for bytes that are still arriving; until the gateway has said that
+ * nothing is left, the next visit asks again.
+ */
+async function discard(url) {
+	if (!url) return;
+	keep(url, { url, cancelled: true });
+	for (const seconds of [0, 1, 2, 4, 8]) {
+		await pause(seconds * 1000);
+		const problem = await terminate(url).then(() => undefined, ({ status }) => status);
+		if (problem === undefined || GONE.has(problem)) return keep(url, undefined);
+		if (problem && problem !== 423 && problem < 500) return;
+	}
+}
+
+/** Tells of a file of the same name and size that is in the library already. */
+async function lookForTwin(upload) {
+	const { files } = await listFiles({ order: "name", prefix: upload.name, limit: 20 });
+	const isTwin = ({ id, name, size }) => name === upload.name && size === upload.size && (!upload.url || id !== fileIdOf(upload.url));
+	upload.hasTwin = files.some(isTwin);
+	if (upload.hasTwin) foldTray(false);
+	redrawUploads();
+}
+
 function watch(upload, isNew) {
 	uploads.push(upload);
-	if (isNew && uploads.length === 1) byId("tray").classList.remove("folded");
-	upload.addEventListener("progress", () => {
+	if (isNew) foldTray(false);
+	on(upload, "progress", () => {
 		remember(upload);
-		renderTray(uploads, actions);
+		redrawUploads();
 	});
-	upload.addEventListener("state", () => changed(upload));
-	renderTray(uploads, actions);
+	on(upload, "state", () => changed(upload));
+	redrawUploads();
 }
 
 function changed(upload) {
 	if (upload.state === "running" && upload.url) remember(upload, true);
+	else if (upload.state === "running") lookForTwin(upload).catch(() => {});
 	if (upload.state === "done") {
 		keep(upload.key, undefined);
 		announce(t("upload.done", { name: upload.name }));
-		document.dispatchEvent(new CustomEvent("tnv:uploaded", { detail: fileIdOf(upload.url) }));
+		tell("uploaded", fileIdOf(upload.url));
+		if (uploads.every(({ state, hasTwin }) => state === "done" && !hasTwin)) foldTray(true);
 	}
 	if (upload.state === "failed") announce(`${upload.name}: ${upload.problem}`);
 	if (["done", "failed", "paused"].includes(upload.state)) schedule();
-	renderTray(uploads, actions);
+	redrawUploads();
 }
 
 function schedule() {
@@ -104,7 +140,7 @@ function schedule() {
 		free -= 1;
 		upload.start();
 	}
-	renderTray(uploads, actions);
+	redrawUploads();
 }
 
 function remember(upload, now = false) {

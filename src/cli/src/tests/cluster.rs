@@ -42,6 +42,8 @@ pub(super) struct State {
     pub(super) appends: Vec<u64>,
     /// So many APPENDs more break off in the middle.
     pub(super) cut_appends: usize,
+    /// Parts arrive with a byte that was not sent.
+    pub(super) spoils_appends: bool,
     pub(super) commands: Vec<Command>,
     pub(super) fault: Fault,
 }
@@ -318,6 +320,11 @@ impl State {
             return Err(Failure::new(ErrorCode::CONFLICT, format!("{} bytes are here", held.len())));
         }
         held.extend_from_slice(bytes);
+        if self.spoils_appends
+            && let Some(last) = held.last_mut()
+        {
+            *last ^= 1;
+        }
         self.progress(&key)
     }
 

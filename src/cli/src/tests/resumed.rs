@@ -208,6 +208,23 @@ async fn parts_of_other_bytes_are_sent_again() {
 }
 
 #[tokio::test]
+async fn an_upload_that_does_not_arrive_as_it_was_sent_is_given_up() {
+    let setting = Setting::new().await;
+    fs::write(setting.path("film"), sample(SIZE)).unwrap();
+    setting.cluster.state().spoils_appends = true;
+    let outcome = setting.upload(&[]).await;
+    outcome.assert_code(4);
+    assert!(!outcome.err.contains("the same command"), "{outcome:?}");
+    assert_eq!((setting.memos("uploads"), setting.cluster.state().parts.len()), (0, 0));
+    // Also if a part of it was sent by an earlier command.
+    setting.cluster.state().spoils_appends = false;
+    setting.broken_upload().await;
+    setting.cluster.state().spoils_appends = true;
+    setting.upload(&[]).await.assert_code(4);
+    assert_eq!((setting.memos("uploads"), setting.cluster.state().parts.len()), (0, 0));
+}
+
+#[tokio::test]
 async fn parts_that_were_forgotten_begin_anew() {
     let setting = Setting::new().await;
     let id = setting.broken_upload().await;

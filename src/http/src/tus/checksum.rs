@@ -73,7 +73,7 @@ impl Digest<'_> {
     }
 
     /// Whether all of it has the checksum that it should have.
-    pub(super) fn is_right(self) -> bool {
+    pub(super) fn matches(self) -> bool {
         match self.state {
             State::Sha1(sha1) => sha1.finalize()[..] == *self.expected,
             State::Sha256(sha256) => sha256.finalize()[..] == *self.expected,
@@ -98,7 +98,7 @@ mod tests {
             for (chunks, right) in [(["he", "llo"], true), (["hello", ""], true), (["ha", "llo"], false)] {
                 let mut digest = checksum.digest();
                 chunks.iter().for_each(|chunk| digest.update(chunk.as_bytes()));
-                assert_eq!(digest.is_right(), right, "{header} {chunks:?}");
+                assert_eq!(digest.matches(), right, "{header} {chunks:?}");
             }
         }
     }

@@ -85,7 +85,7 @@ impl Part {
         let mut digest = checksum.digest();
         // It is MAX_CHECKED at most.
         let bytes = inflow.whole_seen(self.len as usize, |chunk| digest.update(chunk)).await?;
-        if digest.is_right() { Ok(bytes) } else { Err(mismatch()) }
+        if digest.matches() { Ok(bytes) } else { Err(mismatch()) }
     }
 }
 

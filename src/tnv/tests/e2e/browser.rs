@@ -133,6 +133,61 @@ fn a_page_whose_name_was_made_to_point_here_gets_nothing() {
     succeeds(lab.process("browser", &mut script));
 }
 
+#[test]
+fn films_have_their_subtitles_controls_links_and_neighbours() {
+    let lab = Lab::new();
+    let up = lab.up_with(&["--demo"]);
+    let Some(mut script) = script("browser/watching.mjs", &up.http) else { return };
+    let (front, end) = (std::fs::read(film(Index::Front)).unwrap(), std::fs::read(film(Index::End)).unwrap());
+    let good = "1\n00:00:01,000 --> 00:00:20,000\nciao\n";
+    for (name, contents) in [
+        ("Rome.mp4", front.as_slice()),
+        ("Rome.de.srt", good.as_bytes()),
+        ("Rome.srt", good.as_bytes()),
+        ("Paris.mp4", &end),
+        ("Paris.de.srt", good.as_bytes()),
+        ("   ", b"who named this?"),
+    ] {
+        store(&up.http, name, contents);
+    }
+    let files = [
+        lab.file("bad.srt", "nonsense"),
+        lab.file("bad.vtt", "WEBVTT\n\nnonsense\n"),
+        lab.file("good.srt", good),
+    ];
+    succeeds(lab.process("browser", script.args(files)));
+}
+
+#[test]
+fn uploads_are_chosen_again_cancelled_and_refused() {
+    let lab = Lab::new();
+    let up = lab.up();
+    let Some(mut script) = script("browser/uploading.mjs", &up.http) else { return };
+    let contents = std::fs::read(film(Index::Front)).unwrap();
+    store(&up.http, "film.mp4", &contents);
+    let files = [
+        lab.file("large.bin", Pattern::new(1, 24_000_000).bytes()),
+        lab.file("small.bin", Pattern::new(2, 300_000).bytes()),
+        lab.file("film.mp4", contents),
+    ];
+    succeeds(lab.process("browser", script.args(files)));
+}
+
+#[test]
+fn the_page_follows_what_happens_elsewhere() {
+    let lab = Lab::new();
+    let up = lab.up();
+    let Some(mut script) = script("browser/living.mjs", &up.http) else { return };
+    for n in 0..37 {
+        store(&up.http, &format!("{n}.txt"), b"text");
+    }
+    let contents = std::fs::read(film(Index::Front)).unwrap();
+    for name in ["one.mp4", "two.mp4", "three.mp4"] {
+        store(&up.http, name, &contents);
+    }
+    succeeds(lab.process("browser", &mut script));
+}
+
 /// Takes the pictures of docs/img anew, into target/e2e-shots.
 #[test]
 fn the_page_sits_for_its_portraits() {
