@@ -32,7 +32,7 @@ pub struct Config {
     pub sessions: CacheConfig,
     /// A request for more ranges than this, counted after merging, gets the whole file. 1 to 100.
     pub max_ranges: usize,
-    /// Connections open at once; one more is told 503. 1 to 1,000,000.
+    /// Connections open at once, and requests under way; one more is told 503. 1 to 1,000,000.
     pub max_connections: usize,
     /// Until a request's header is complete, counted from the connection's start or the answer before it.
     pub header_timeout: Duration,
@@ -87,8 +87,7 @@ impl Config {
             connect_timeout: self.connect_timeout,
             reply_timeout: self.reply_timeout,
             progress_timeout: self.progress_timeout,
-            // A connection here mostly asks for one thing at a time there; a lower limit would let slow clients
-            // starve others.
+            // A request here asks for one thing at a time there; a lower limit would let slow clients starve others.
             max_per_server: self.max_connections,
             ..Options::default()
         }

@@ -1,6 +1,6 @@
 //! Places for requests under way. Every connection has one; HTTP/2 puts several requests on a connection, and each one
-//! more takes the place of another connection. So there are never more of them than connections, and there is always
-//! one on the way to each storage for each of them.
+//! more takes the place of another connection. So there are never more requests than connections may be open, which is
+//! what the pools towards the storages are made for.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tnv_common::admin::Admin;
-use tnv_common::server::{Admission, BindError, bind, serve};
 use tnv_common::database::DbError;
+use tnv_common::server::{Admission, BindError, bind, serve};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

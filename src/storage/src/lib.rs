@@ -28,8 +28,8 @@ mod layout;
 mod volume;
 
 pub use catalog::{
-    Catalog, FileRow, Leftover, Location, MySqlCatalog, NewFile, Page, Position, SCHEMA, SqliteCatalog, StorageRow,
-    contract as catalog_contract,
+    Catalog, FileRow, Leftover, Location, MySqlCatalog, NewFile, Page, Position, SCHEMA, SqliteCatalog,
+    StorageRow, contract as catalog_contract,
 };
 pub use config::{Config, Replication};
 pub use layout::{MAX_NUMBER, Place, table_of};

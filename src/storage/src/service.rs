@@ -11,10 +11,10 @@ use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use crate::buffer::Budget;
+use crate::busy::Busy;
 use crate::files::Files;
 use crate::load::Counters;
 use crate::numbers::Numbers;
-use crate::busy::Busy;
 use crate::volume::Volume;
 
 /// What the storage has, behind its commands. Each command's work is in the file of its name.

@@ -156,7 +156,9 @@ fn joined(urls: &[String]) -> anyhow::Result<Option<String>> {
     for other in others {
         let (kind, hosts) = other.split_once("://").unwrap_or_default();
         if !kind.contains('+') || !first.starts_with(&format!("{kind}://")) {
-            bail!("--cache: several are sentinels or nodes of one cluster: redis+sentinel:// or redis+cluster://");
+            bail!(
+                "--cache: several are sentinels or nodes of one cluster: redis+sentinel:// or redis+cluster://"
+            );
         }
         // Behind the hosts of the first, in front of the name of a sentinel's service.
         let hosts = hosts.rsplit('@').next().unwrap_or(hosts);

@@ -54,9 +54,9 @@ impl MySqlCatalog {
         let finds = Finds { db: db.clone(), storage: storage.clone() };
         let taken = Taken { db: db.clone() };
         MySqlCatalog {
-            changes: Batcher::start(changes, std::env::var("XX_LANES").map_or(CHANGE_LANES, |n| n.parse().unwrap_or(4)), max_batch),
+            changes: Batcher::start(changes, CHANGE_LANES, max_batch),
             finds: Batcher::start(finds, FIND_LANES, max_batch),
-            taken: Batcher::start(taken, std::env::var("XX_TAKEN").map_or(FIND_LANES, |n| n.parse().unwrap_or(4)), max_batch),
+            taken: Batcher::start(taken, FIND_LANES, max_batch),
             db,
             storage,
         }

@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::net::Shutdown;
 
+use super::tus::parts_below;
 use super::{created, listed, up};
 use crate::harness::eventually;
 use crate::harness::frames::{FILESIZE, Wire, key};
@@ -90,6 +91,24 @@ fn a_body_cut_off_leaves_nothing() {
             assert!((400..500).contains(&head.status), "{head:?}");
         }
         eventually("its bytes to be gone", || temps_below(&lab.path("data")).is_empty().then_some(()));
+    }
+    assert_eq!(listed(&mut web), [""; 0]);
+}
+
+#[test]
+fn a_body_that_was_asked_for_and_is_cut_off_leaves_nothing() {
+    let lab = Lab::new();
+    let (up, mut web) = up(&lab);
+    let tus = [("Tus-Resumable", "1.0.0"), ("Upload-Length", "100000000"), super::tus::PART];
+    for (path, headers) in [("/files?name=cut", &[][..]), ("/tus/", &tus)] {
+        let mut cut = Web::connect(&up.http);
+        let asked = [("Expect", "100-continue"), ("Content-Length", "100000000")];
+        cut.send(request("POST", path, &[headers, &asked].concat()).as_bytes());
+        assert_eq!(cut.head().unwrap().status, 100);
+        cut.send(&[7; 20_000_000]);
+        eventually("the upload to have begun", || (!parts_below(&lab.path("data")).is_empty()).then_some(()));
+        drop(cut);
+        eventually("its bytes to be gone", || parts_below(&lab.path("data")).is_empty().then_some(()));
     }
     assert_eq!(listed(&mut web), [""; 0]);
 }

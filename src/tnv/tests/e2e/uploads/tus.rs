@@ -1,6 +1,7 @@
 //! Resumable uploads, request by request (tus 1.0).
 
 use std::net::Shutdown;
+use std::path::{Path, PathBuf};
 
 use super::{assert_serves, listed, up};
 use crate::harness::lab::{Lab, assert_no_temps};
@@ -42,6 +43,15 @@ pub(crate) fn offset(web: &mut Web, path: &str) -> Option<u64> {
     let response = web.request("HEAD", path, &[TUS]);
     assert!([200, 423].contains(&response.status), "{response:?}");
     response.header("upload-offset").map(|offset| offset.parse().unwrap())
+}
+
+/// What lies there of uploads in parts.
+pub(crate) fn parts_below(folder: &Path) -> Vec<PathBuf> {
+    let kept = |path: &PathBuf| path.parent().is_some_and(|parent| parent.ends_with(".tnv-parts"));
+    let kinds = ["json", "data", "offset"];
+    let is_part =
+        |path: &PathBuf| path.extension().is_some_and(|kind| kinds.iter().any(|known| kind == *known));
+    files_below(folder).into_iter().filter(|path| kept(path) && is_part(path)).collect()
 }
 
 #[test]
@@ -193,6 +203,58 @@ fn the_method_may_stand_in_a_header() {
     let headers = [TUS, PART, ("Upload-Offset", "0"), ("X-HTTP-Method-Override", "PATCH")];
     assert_eq!(web.post(&path, &headers, b"hello").status, 204);
     assert_eq!(web.get(&path.replace("/tus/", "/files/"), &[]).body, b"hello");
+}
+
+/// As a page does whose visitor changes their mind.
+#[test]
+fn an_upload_is_given_up_while_a_part_is_on_its_way() {
+    let lab = Lab::new();
+    let (up, mut web) = up(&lab);
+    for _ in 0..5 {
+        let path = begin(&mut web, 500_000_000, &[]);
+        let mut cut = Web::connect(&up.http);
+        let headers = [TUS, PART, ("Upload-Offset", "0"), ("Content-Length", "8388608")];
+        cut.send(request("PATCH", &path, &headers).as_bytes());
+        cut.send(&[7; 6_000_000]);
+        drop(cut);
+        assert_eq!(web.request("DELETE", &path, &[TUS]).status, 204);
+        eventually("its bytes to be gone", || parts_below(&lab.path("data")).is_empty().then_some(()));
+        assert_eq!(web.request("HEAD", &path, &[TUS]).status, 404);
+    }
+}
+
+/// What a crash between the two leaves.
+#[test]
+fn a_file_goes_with_the_parts_that_are_left_of_it() {
+    let lab = Lab::new();
+    let (_up, mut web) = up(&lab);
+    let path = begin(&mut web, 10, &[]);
+    assert_eq!(patch(&mut web, &path, 0, &[], b"012345678").status, 204);
+    let (parts, kept) = (parts_below(&lab.path("data")), lab.path("kept"));
+    std::fs::create_dir(&kept).unwrap();
+    let copy = |part: &PathBuf| kept.join(part.file_name().unwrap());
+    parts.iter().for_each(|part| std::fs::hard_link(part, copy(part)).unwrap());
+    assert_eq!(patch(&mut web, &path, 9, &[], b"9").status, 204);
+    parts.iter().for_each(|part| std::fs::hard_link(copy(part), part).unwrap());
+    assert_eq!(web.request("DELETE", &path, &[TUS]).status, 204);
+    assert_eq!(web.request("HEAD", &path, &[TUS]).status, 404);
+    assert_eq!(web.get(&path.replace("/tus/", "/files/"), &[]).status, 404);
+}
+
+#[test]
+fn parts_that_cannot_be_read_can_be_given_up() {
+    let lab = Lab::new();
+    let (up, mut web) = up(&lab);
+    let path = begin(&mut web, 10, &[]);
+    assert_eq!(patch(&mut web, &path, 0, &[], b"hello").status, 204);
+    let parts = parts_below(&lab.path("data"));
+    let data = parts.iter().find(|part| part.extension().is_some_and(|kind| kind == "data")).unwrap();
+    std::fs::File::options().write(true).open(data).unwrap().set_len(1).unwrap();
+    assert_eq!(web.request("HEAD", &path, &[TUS]).status, 502);
+    patch(&mut web, &path, 5, &[], b"x").assert_refused(502, "parts that are damaged");
+    let mut web = Web::connect(&up.http);
+    assert_eq!(web.request("DELETE", &path, &[TUS]).status, 204);
+    assert_eq!(web.request("HEAD", &path, &[TUS]).status, 404);
 }
 
 #[test]
