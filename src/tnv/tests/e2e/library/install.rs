@@ -19,7 +19,8 @@ fn checkout(lab: &Lab) -> String {
     for script in ["scripts/install", "scripts/uninstall"] {
         copy(&Path::new(CHECKOUT).join(script), script);
     }
-    for config in std::fs::read_dir(Path::new(CHECKOUT).join("etc")).unwrap().flatten() {
+    let configs = std::fs::read_dir(Path::new(CHECKOUT).join("etc")).unwrap().flatten();
+    for config in configs.filter(|entry| entry.path().is_file()) {
         copy(&config.path(), &format!("etc/{}", config.file_name().to_str().unwrap()));
     }
     copy(&tnv(), "bin/tnv");
