@@ -19,7 +19,8 @@ impl Checkout {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         for part in ["scripts", "etc"] {
             fs::create_dir(checkout.path(part)).unwrap();
-            for entry in fs::read_dir(root.join(part)).unwrap().map(Result::unwrap) {
+            let entries = fs::read_dir(root.join(part)).unwrap().map(Result::unwrap);
+            for entry in entries.filter(|entry| entry.path().is_file()) {
                 fs::copy(entry.path(), checkout.path(part).join(entry.file_name())).unwrap();
             }
         }
