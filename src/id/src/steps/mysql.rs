@@ -64,7 +64,7 @@ mod tests {
 
     use tnv_common::config::Settings;
     use tnv_common::database::{Database, DatabaseConfig};
-    use tnv_testbed::{MariaDb, installed};
+    use tnv_testbed::{Galera, MariaDb, installed};
 
     use super::super::{SCHEMA, contract};
     use super::*;
@@ -88,11 +88,23 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn two_servers_never_get_the_same_block_not_even_the_first() {
-        if !installed(&["mariadbd"]) {
-            return;
+        if installed(&["mariadbd"]) {
+            let server = MariaDb::start();
+            take_at_once(&server, &server).await;
         }
-        let server = MariaDb::start();
-        let (one, two) = (open(&server.url()).await, open(&server.url()).await);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_nodes_of_a_galera_cluster_keep_the_contract() {
+        if installed(Galera::PROGRAMS) {
+            let cluster = Galera::start(2);
+            contract(&open(&cluster.node(0).url()).await).await;
+            take_at_once(cluster.node(0), cluster.node(1)).await;
+        }
+    }
+
+    async fn take_at_once(one: &MariaDb, two: &MariaDb) {
+        let (one, two) = (open(&one.url()).await, open(&two.url()).await);
         let tasks = (0..200).map(|n| {
             let steps = if n % 2 == 0 { one.clone() } else { two.clone() };
             tokio::spawn(async move {

@@ -159,7 +159,7 @@ mod tests {
     use tnv_common::config::Settings;
     use tnv_common::database::{Database, DatabaseConfig};
     use tnv_proto::Checksum;
-    use tnv_testbed::{MariaDb, installed};
+    use tnv_testbed::{Galera, MariaDb, installed};
 
     use super::super::{Location, SCHEMA, contract};
     use super::*;
@@ -212,6 +212,14 @@ mod tests {
         if installed(&["mariadbd"]) {
             let server = MariaDb::start();
             contract(&*open(&server, "one").await, &*open(&server, "two").await).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn the_nodes_of_a_galera_cluster_keep_the_contract() {
+        if installed(Galera::PROGRAMS) {
+            let cluster = Galera::start(2);
+            contract(&*open(cluster.node(0), "one").await, &*open(cluster.node(1), "two").await).await;
         }
     }
 

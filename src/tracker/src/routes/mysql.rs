@@ -170,7 +170,7 @@ mod tests {
 
     use tnv_common::config::Settings;
     use tnv_common::database::{Database, DatabaseConfig};
-    use tnv_testbed::{MariaDb, installed};
+    use tnv_testbed::{Galera, MariaDb, installed};
 
     use super::super::{SCHEMA, contract};
     use super::*;
@@ -208,6 +208,15 @@ mod tests {
         if installed(&["mariadbd"]) {
             let server = MariaDb::start();
             choose_at_once(&[open(&server).await, open(&server).await]).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn the_nodes_of_a_galera_cluster_keep_the_contract() {
+        if installed(Galera::PROGRAMS) {
+            let cluster = Galera::start(2);
+            contract(&open(cluster.node(0)).await).await;
+            choose_at_once(&[open(cluster.node(0)).await, open(cluster.node(1)).await]).await;
         }
     }
 
