@@ -22,9 +22,11 @@ use self::storage::{
 };
 use super::{Catalog, FileRow, Leftover, NewFile, Page, StorageRow};
 
-/// Transactions of changes at a time. The server commits those that come together together; more would only get in
-/// each other's way.
-const CHANGE_LANES: usize = 4;
+/// Transactions of changes at a time: one is filled while the other is being committed. With more of them each would have
+/// fewer changes, which costs more than it brings.
+const CHANGE_LANES: usize = 2;
+/// The same where each change has a transaction of its own. The server commits those that come together together.
+const SINGLE_CHANGE_LANES: usize = 4;
 /// Statements of look-ups at a time.
 const FIND_LANES: usize = 4;
 
@@ -53,8 +55,9 @@ impl MySqlCatalog {
         let changes = Changes { db: db.clone(), storage: storage.clone() };
         let finds = Finds { db: db.clone(), storage: storage.clone() };
         let taken = Taken { db: db.clone() };
+        let change_lanes = if max_batch > 1 { CHANGE_LANES } else { SINGLE_CHANGE_LANES };
         MySqlCatalog {
-            changes: Batcher::start(changes, CHANGE_LANES, max_batch),
+            changes: Batcher::start(changes, change_lanes, max_batch),
             finds: Batcher::start(finds, FIND_LANES, max_batch),
             taken: Batcher::start(taken, FIND_LANES, max_batch),
             db,

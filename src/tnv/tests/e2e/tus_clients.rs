@@ -107,17 +107,19 @@ fn tus_js_client_breaks_off_in_a_chunk_and_goes_on() {
     let Some(mut client) = node("tus_clients/tus-js-client.mjs") else { return };
     let lab = Lab::new();
     let up = lab.up();
-    let contents = Pattern::new(103, SIZE).bytes();
+    // So long that there is much left to come when the client, which looks ten times a second, stops.
+    let size = 3 * SIZE;
+    let contents = Pattern::new(103, size).bytes();
     let file = lab.file("film.mp4", &contents);
     // One request for all of it, so that it breaks off in the middle of one.
-    let (chunk, store) = (SIZE.to_string(), lab.arg("uploads.json"));
+    let (chunk, store) = (size.to_string(), lab.arg("uploads.json"));
     let mut first =
-        lab.process("first", client.args([&up.http, &file, &chunk, &(SIZE / 2).to_string(), &store]));
+        lab.process("first", client.args([&up.http, &file, &chunk, &(size / 4).to_string(), &store]));
     let url = first.expect_line("url ");
     first.expect_line("aborted");
     assert!(first.wait().success(), "{}", first.log());
     let stopped = stands(&up.http, &url);
-    assert!((1..SIZE).contains(&stopped), "{stopped}");
+    assert!((1..size).contains(&stopped), "{stopped}");
 
     let mut client = node("tus_clients/tus-js-client.mjs").unwrap();
     let mut second = lab.process("second", client.args([&up.http, &file, &chunk, "0", &store]));
