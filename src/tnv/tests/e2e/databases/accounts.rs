@@ -59,8 +59,11 @@ fn four_privileges_are_enough_once_the_tables_are_made() {
     // The password from the environment, from a file and from the address.
     let bare = server.replace(":hunter2", "");
     let file = lab.file("password", "hunter2\n");
-    let tracker = Role::tracker(&lab).databases(&[server.clone()]).start(&lab);
-    let id = Role::id(&lab).databases(&[bare.clone()]).set("database.password_file", &file).start(&lab);
+    let tracker = Role::tracker(&lab).databases(std::slice::from_ref(&server)).start(&lab);
+    let id = Role::id(&lab)
+        .databases(std::slice::from_ref(&bare))
+        .set("database.password_file", &file)
+        .start(&lab);
     let storage = Role::storage(&lab, "store", &[&tracker.address], &[&id.address])
         .databases(&[bare])
         .set("database.password", "hunter2")
