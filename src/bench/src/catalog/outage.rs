@@ -44,7 +44,7 @@ struct Figures {
 
 /// Measures the three in turns.
 pub(super) fn measure(bench: &mut Bench) -> anyhow::Result<Half> {
-    let mut variants = vec![
+    let mut variants = [
         Variant::start(bench, "without Redis", None, false)?,
         Variant::start(bench, "Redis running", Some(Redis::start()), false)?,
         Variant::start(bench, "Redis stopped", Some(Redis::start()), true)?,
