@@ -211,7 +211,7 @@ impl Apply<'_> {
         let delete = format!("DELETE FROM t_file_0{table} WHERE id IN ({marks})");
         connection.exec_drop(delete, ids.clone()).await?;
         let mark = format!(
-            "UPDATE t_copy SET state = 'deleting' WHERE file_table = {table} AND file_id IN ({marks})"
+            "UPDATE t_copy FORCE INDEX (i_file) SET state = 'deleting' WHERE file_table = {table} AND file_id IN ({marks})"
         );
         connection.exec_drop(mark, ids).await?;
         for (_, key, uncounted) in deletes {

@@ -45,11 +45,7 @@ impl Work for Find<'_> {
             let ids = ids_in(table, self.keys);
             for ids in ids.chunks(LONGEST_LIST) {
                 let (marks, ids) = listed(ids);
-                let query = format!(
-                    "SELECT f.id, f.appid, f.userid, {COLUMNS} FROM t_file_0{table} f {COPY} WHERE f.id IN ({marks})",
-                    COLUMNS = columns(table),
-                    COPY = copy(table),
-                );
+                let query = query(table, &marks);
                 let params: Vec<Value> = [self.storage.into()].into_iter().chain(ids).collect();
                 for mut row in connection.exec::<Row, _, _>(query, params).await? {
                     let (id, app, user): (String, String, String) =
@@ -67,19 +63,30 @@ impl Work for Find<'_> {
     }
 }
 
+/// Looks up ids; the parameters are the storage and the ids.
+fn query(table: u8, marks: &str) -> String {
+    format!(
+        "SELECT f.id, f.appid, f.userid, {COLUMNS} FROM t_file_0{table} f {COPY} WHERE f.id IN ({marks})",
+        COLUMNS = columns(table),
+        COPY = copy(table),
+    )
+}
+
 /// What [`read_row`] reads, of `t_file_0N f` and [`copy`].
 pub(super) fn columns(table: u8) -> String {
     format!(
         "f.file_size, f.file_path, f.created_ms, f.crc32, f.blake3, f.content_type, f.file_name, c.path_index, c.path,
-         EXISTS (SELECT 1 FROM t_copy o WHERE o.file_table = {table} AND o.file_id = f.id
+         EXISTS (SELECT 1 FROM t_copy o FORCE INDEX (i_file) WHERE o.file_table = {table} AND o.file_id = f.id
                  AND o.state <> 'deleting') AS copies"
     )
 }
 
-/// Joins a storage's copy; the first parameter is the storage.
+/// Joins a storage's copy; the first parameter is the storage. The index is not left to the database: with statistics
+/// from when the table was small it reads all copies of the storage instead of the file's few.
 pub(super) fn copy(table: u8) -> String {
     format!(
-        "LEFT JOIN t_copy c ON c.file_table = {table} AND c.file_id = f.id AND c.storage = ? AND c.state = 'present'"
+        "LEFT JOIN t_copy c FORCE INDEX (i_file)
+           ON c.file_table = {table} AND c.file_id = f.id AND c.storage = ? AND c.state = 'present'"
     )
 }
 
@@ -144,4 +151,43 @@ impl Work for AreTaken<'_> {
 /// The ids of those files that are in this table.
 fn ids_in(table: u8, keys: &[FileKey]) -> Vec<&str> {
     keys.iter().filter(|key| table_of(&key.user) == table).map(|key| key.file.as_str()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tnv_common::config::Settings;
+    use tnv_common::database::DatabaseConfig;
+    use tnv_testbed::{MariaDb, installed};
+
+    use super::*;
+    use crate::catalog::SCHEMA;
+
+    #[tokio::test]
+    async fn a_look_up_reads_no_other_copies_whatever_the_statistics_say() {
+        if !installed(&["mariadbd"]) {
+            return;
+        }
+        let mut server = MariaDb::start();
+        let mut settings = Settings::built_in("storage");
+        settings.set("database.url", &server.url(), "test");
+        let _tables = DatabaseConfig::read(&mut settings).open(&SCHEMA).await.unwrap();
+        server.execute(
+            "USE tnv_storagedb;
+             INSERT INTO t_copy (storage, path_index, path, file_table, file_id, state)
+               SELECT 'one', 0, CONCAT('000/000/000/', seq), 1, CONCAT('file', seq), 'present' FROM seq_1_to_3000;
+             INSERT INTO t_file_01 (id, appid, userid, status, file_path, file_size)
+               SELECT CONCAT('file', seq), 'a', 'u', 0, 'p', 1 FROM seq_1_to_3000;
+             ANALYZE TABLE t_copy, t_file_01;
+             UPDATE mysql.innodb_index_stats SET stat_value = 1
+               WHERE table_name = 't_copy' AND index_name = 'i_file' AND stat_name LIKE 'n_diff%';",
+        );
+        server.restart();
+        let query = query(1, "'file7', 'file8', 'file9'").replace('?', "'one'");
+        let plan = server.query(&format!("USE tnv_storagedb; EXPLAIN {query}"));
+        for copies in ["c", "o"] {
+            let of = plan.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+            let keys: Vec<_> = of.filter(|line| line.get(2) == Some(&copies)).map(|line| line[5]).collect();
+            assert_eq!(keys, ["i_file"], "{plan}");
+        }
+    }
 }
