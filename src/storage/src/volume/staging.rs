@@ -131,6 +131,13 @@ impl Own {
     }
 }
 
+impl Drop for Own {
+    fn drop(&mut self) {
+        // A child that is just being started has the descriptor as well.
+        unlock(&self.lock);
+    }
+}
+
 /// A staging folder whose process is gone.
 #[derive(Debug)]
 pub(crate) struct Abandoned {

@@ -60,3 +60,13 @@ fn whoever_lost_the_lock_goes_on_elsewhere_and_what_was_under_way_is_found() {
     assert!(left.finish().unwrap());
     assert_eq!(staging.publish(&place(4)).unwrap_err().kind(), io::ErrorKind::NotFound);
 }
+
+#[test]
+fn a_lock_is_given_back_although_a_copy_of_its_descriptor_lives() {
+    let root = tempfile::tempdir().unwrap();
+    let (one, two) = (Staging::begin(root.path()).unwrap(), Staging::begin(root.path()).unwrap());
+    // As in a child between fork and exec.
+    let _copy = one.own().lock.try_clone().unwrap();
+    drop(one);
+    assert_eq!(two.abandoned().unwrap().len(), 1);
+}
