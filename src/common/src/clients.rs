@@ -70,7 +70,8 @@ impl Clients {
         account.connections += 1;
         let budget = account.budget.clone();
         drop(known);
-        Some(Client { _place: Some(Place { clients: self.0.clone(), address }), budget, turn: None })
+        let place = Arc::new(Place { clients: self.0.clone(), address });
+        Some(Client { _place: Some(place), budget, turn: None })
     }
 }
 
@@ -95,10 +96,11 @@ impl Known {
     }
 }
 
-/// One client as one of its connections sees it.
+/// One client as one of its connections sees it. Clones are of the same connection; those who poll in turns, such as the
+/// two directions of a stream, need one each.
 #[derive(Debug)]
 pub struct Client {
-    _place: Option<Place>,
+    _place: Option<Arc<Place>>,
     budget: Option<Arc<Mutex<Budget>>>,
     /// When what [`Client::poll_take`] was asked for may move.
     turn: Option<Pin<Box<Sleep>>>,
@@ -119,6 +121,12 @@ impl Drop for Place {
         if account.connections == 0 && account.budget.is_none() {
             known.clients.remove(&self.address);
         }
+    }
+}
+
+impl Clone for Client {
+    fn clone(&self) -> Self {
+        Client { _place: self._place.clone(), budget: self.budget.clone(), turn: None }
     }
 }
 
@@ -146,7 +154,8 @@ impl Client {
         sleep_until(turn).await;
     }
 
-    /// The same for those who poll: to be called until it is ready, with the same number.
+    /// The same for those who poll, to be called until it is ready: the number of the first call counts. With 0 it waits
+    /// until all that was taken has moved.
     pub fn poll_take(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
         if self.turn.is_none() {
             let Some(turn) = self.reserve(bytes) else { return Poll::Ready(()) };
@@ -157,6 +166,11 @@ impl Client {
         }
         self.turn = None;
         Poll::Ready(())
+    }
+
+    /// Takes bytes that have moved already: it is others, and the next ones, that wait.
+    pub fn spend(&self, bytes: usize) {
+        self.reserve(bytes);
     }
 
     /// Puts back bytes that were taken and did not move.

@@ -103,6 +103,19 @@ async fn polling_waits_for_one_turn_only() {
     assert_eq!(begun.elapsed().as_secs(), 3);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_was_spent_is_waited_for_before_the_next_bytes() {
+    let clients = Clients::new(0, RATE);
+    let mut one = client(&clients, "192.0.2.1");
+    let mut other = one.clone();
+    let begun = Instant::now();
+    std::future::poll_fn(|cx| one.poll_take(cx, 0)).await;
+    one.spend(3_000_000);
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    std::future::poll_fn(|cx| other.poll_take(cx, 0)).await;
+    assert_eq!(begun.elapsed().as_secs(), 2);
+}
+
 #[tokio::test]
 async fn without_a_rate_nothing_is_counted() {
     let clients = Clients::new(0, 0);
@@ -121,7 +134,10 @@ fn connections_are_counted_by_client() {
     let _second = client(&clients, "::ffff:192.0.2.1");
     assert!(clients.admit(address("192.0.2.1")).is_none());
     let _other = client(&clients, "192.0.2.2");
+    let clone = first.clone();
     drop(first);
+    assert!(clients.admit(address("192.0.2.1")).is_none());
+    drop(clone);
     let _third = client(&clients, "192.0.2.1");
     assert!(clients.admit(address("192.0.2.1")).is_none());
 }
