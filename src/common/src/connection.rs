@@ -1,5 +1,7 @@
 //! One client's connection: frames in, frames out, each with its deadline and its limit.
 
+mod file;
+
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -71,6 +71,7 @@ impl Work for Find<'_> {
 pub(super) fn columns(table: u8) -> String {
     format!(
         "f.file_size, f.file_path, f.created_ms, f.crc32, f.blake3, f.content_type, f.file_name, c.path_index, c.path,
+         c.state,
          EXISTS (SELECT 1 FROM t_copy o WHERE o.file_table = {table} AND o.file_id = f.id
                  AND o.state <> 'deleting') AS copies"
     )
@@ -79,13 +80,17 @@ pub(super) fn columns(table: u8) -> String {
 /// Joins a storage's copy; the first parameter is the storage.
 pub(super) fn copy(table: u8) -> String {
     format!(
-        "LEFT JOIN t_copy c ON c.file_table = {table} AND c.file_id = f.id AND c.storage = ? AND c.state = 'present'"
+        "LEFT JOIN t_copy c ON c.file_table = {table} AND c.file_id = f.id AND c.storage = ?
+                           AND c.state IN ('present', 'damaged')"
     )
 }
 
 pub(super) fn read_row(row: &mut Row) -> Result<FileRow, Error> {
     let path: Option<String> = column(row, "path")?;
     let location = match path {
+        Some(path) if column::<String>(row, "state")? == "damaged" => {
+            Location::Damaged { path_index: column(row, "path_index")?, path }
+        }
         Some(path) => Location::Here { path_index: column(row, "path_index")?, path },
         None if column::<i64>(row, "copies")? != 0 => Location::Elsewhere,
         None => Location::Written(column(row, "file_path")?),
