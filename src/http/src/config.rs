@@ -7,6 +7,7 @@ use hyper::header::HeaderValue;
 use tnv_client::Options;
 use tnv_common::cache::{CacheConfig, CacheKeys};
 use tnv_common::config::Settings;
+use tnv_common::limits::read_rate_limit;
 use tnv_proto::{AppId, UserId};
 
 /// Everything that can be set. etc/http.toml has one comment for each key.
@@ -34,6 +35,10 @@ pub struct Config {
     pub max_ranges: usize,
     /// Connections open at once, and requests under way; one more is told 503. 1 to 1,000,000.
     pub max_connections: usize,
+    /// And from one client, which is told 429; 0 = no limit of its own.
+    pub max_connections_per_client: usize,
+    /// Bytes a second that all connections of one client may move, in both directions together; 0 = no limit.
+    pub rate_limit: u64,
     /// Until a request's header is complete, counted from the connection's start or the answer before it.
     pub header_timeout: Duration,
     /// How long a client may take nothing of an answer, and a storage give nothing of a file.
@@ -69,6 +74,8 @@ impl Config {
             sessions: read_sessions(settings),
             max_ranges: settings.number("max_ranges", 8, 1..=100),
             max_connections: settings.number("max_connections", 4096, 1..=1_000_000),
+            max_connections_per_client: settings.number("max_connections_per_client", 0, 0..=1_000_000),
+            rate_limit: read_rate_limit(settings),
             header_timeout: settings.duration("header_timeout", seconds(30), timeouts.clone()),
             progress_timeout: settings.duration("progress_timeout", seconds(60), timeouts.clone()),
             drain_timeout: settings.duration(
@@ -197,6 +204,8 @@ mod tests {
             ("session.size", "1MiB"),
             ("max_ranges", "1"),
             ("max_connections", "7"),
+            ("max_connections_per_client", "3"),
+            ("rate_limit", "1MiB"),
             ("header_timeout", "1s"),
             ("progress_timeout", "2s"),
             ("drain_timeout", "0"),
@@ -214,6 +223,7 @@ mod tests {
         let sessions = CacheConfig::Memory { ttl: Duration::from_secs(3600), size: 1 << 20 };
         assert_eq!(config.sessions, sessions);
         assert_eq!((config.max_ranges, config.max_connections), (1, 7));
+        assert_eq!((config.max_connections_per_client, config.rate_limit), (3, 1 << 20));
         let timeouts = [
             config.header_timeout,
             config.progress_timeout,
@@ -237,6 +247,7 @@ mod tests {
             ("hosts", "media.example.org:8080"),
             ("hosts", "*.example.org"),
             ("max_ranges", "0"),
+            ("rate_limit", "1KiB"),
             ("writing", "maybe"),
             ("max_upload_size", "-1"),
             ("sessions", "redis"),

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
+use crate::refusal::Refusal;
 use crate::seat::Seats;
 use crate::service::Gateway;
 use crate::stream::ClientStream;
@@ -138,16 +139,17 @@ impl Protocols {
         }
     }
 
-    /// Reads one request of a connection over the limit, so that the answer is not lost to a reset, and answers 503.
+    /// Reads one request of a connection over a limit, so that the answer is not lost to a reset, and answers `full`.
     pub(crate) async fn turn_away(
         &self,
         stream: ClientStream<TcpStream>,
         peer: SocketAddr,
         gateway: Arc<Gateway>,
+        full: Refusal,
         patience: Duration,
     ) {
         let answer = service_fn(move |request| {
-            std::future::ready(Ok::<_, Infallible>(gateway.turn_away(request, peer)))
+            std::future::ready(Ok::<_, Infallible>(gateway.turn_away(request, peer, full.clone())))
         });
         let connection = self.http1.clone().keep_alive(false).serve_connection(TokioIo::new(stream), answer);
         // However it ends, there is nobody left to tell.
@@ -210,6 +212,7 @@ async fn begins_with_preface(
 
 #[cfg(test)]
 mod tests {
+    use tnv_common::clients::Client;
     use tokio::io::{AsyncWriteExt, duplex};
 
     use super::*;
@@ -226,7 +229,7 @@ mod tests {
             (b"", false),
         ] {
             let (mut client, server) = duplex(7);
-            let mut server = ClientStream::new(server, Duration::from_secs(3600));
+            let mut server = ClientStream::new(server, Duration::from_secs(3600), Client::unlimited());
             let send = async {
                 client.write_all(sent).await.unwrap();
                 drop(client);
@@ -244,7 +247,7 @@ mod tests {
     #[tokio::test]
     async fn silence_is_not_waited_for_without_end() {
         let (_client, server) = duplex(7);
-        let mut server = ClientStream::new(server, Duration::from_secs(3600));
+        let mut server = ClientStream::new(server, Duration::from_secs(3600), Client::unlimited());
         let error = begins_with_preface(&mut server, Duration::from_millis(10)).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }

@@ -58,7 +58,7 @@ impl Gateway {
         peer: SocketAddr,
         seats: &Seats,
     ) -> Response<Body> {
-        let Some(seat) = seats.take() else { return self.turn_away(request, peer) };
+        let Some(seat) = seats.take() else { return self.turn_away(request, peer, Refusal::full()) };
         let (request, body) = request.into_parts();
         let route = route(request.uri.path(), &self.owner.app, &self.owner.user);
         let name = route.as_ref().map_or("unknown", Route::name);
@@ -78,11 +78,15 @@ impl Gateway {
         })
     }
 
-    /// Tells a connection over the limit, or a request that shares one, that it is one too many.
-    pub(crate) fn turn_away(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+    /// Tells a connection over a limit, or a request that shares one, that it is one too many.
+    pub(crate) fn turn_away(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        full: Refusal,
+    ) -> Response<Body> {
         let (request, _) = request.into_parts();
         let access = Access::begin(peer, "unknown", &request.method, &request.uri);
-        let full = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many connections; try again soon");
         self.finish(Err(full), &request, access)
     }
 

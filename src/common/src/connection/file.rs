@@ -9,9 +9,8 @@ use rustix::net::SendFlags;
 use tnv_proto::{HEADER_LEN, Header};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 
-use super::{Connection, Pace, before};
+use super::{Connection, Pace};
 
 impl Connection {
     /// The header of a success whose body has `len` bytes.
@@ -20,12 +19,15 @@ impl Connection {
     }
 
     /// Begins a reply with as much of `bytes` as the socket takes at once: its header, and what there is of its body.
-    /// Returns how many bytes that was.
+    /// Returns how many bytes that was; nothing for a client whose rate is limited.
     ///
     /// # Errors
     /// I/O errors.
     pub fn try_begin_reply(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.pace = Pace::new(&self.limits);
+        if self.client.is_limited() {
+            return Ok(0);
+        }
         match self.stream.try_write(bytes) {
             Ok(0) if !bytes.is_empty() => Err(ErrorKind::WriteZero.into()),
             Ok(sent) => {
@@ -47,15 +49,16 @@ impl Connection {
         self.send_ahead(&self.success(len)).await
     }
 
-    /// Sends bytes that more will follow at once: they leave together with those.
+    /// Sends bytes of a header that more will follow at once: they leave together with those.
     ///
     /// # Errors
     /// As [`Connection::send_bulk`].
     pub async fn send_ahead(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            let sent = self
-                .push(|stream| Ok(rustix::net::send(stream, bytes, SendFlags::MORE | SendFlags::NOSIGNAL)?))
-                .await?;
+            let send = |stream: &TcpStream| {
+                Ok(rustix::net::send(stream, bytes, SendFlags::MORE | SendFlags::NOSIGNAL)?)
+            };
+            let sent = self.push(send).await?;
             if sent == 0 {
                 return Err(ErrorKind::WriteZero.into());
             }
@@ -70,28 +73,29 @@ impl Connection {
     /// # Errors
     /// As [`Connection::send_bulk`], and those of reading the file.
     pub async fn send_file(&mut self, file: impl AsFd, offset: u64, len: usize) -> io::Result<usize> {
-        self.push(|stream| {
+        let share = self.client.share(len);
+        self.client.take(share).await;
+        let send = |stream: &TcpStream| {
             let mut offset = offset;
-            Ok(rustix::fs::sendfile(stream, &file, Some(&mut offset), len)?)
-        })
-        .await
+            Ok(rustix::fs::sendfile(stream, &file, Some(&mut offset), share)?)
+        };
+        let sent = self.push(send).await?;
+        self.client.give_back(share - sent);
+        Ok(sent)
     }
 
     /// Tries to hand something to the socket until it takes some of it, within the pace of the body.
     async fn push(&mut self, mut attempt: impl FnMut(&TcpStream) -> io::Result<usize>) -> io::Result<usize> {
-        let begun = Instant::now();
         let stream = &self.stream;
-        let pushing = stream.async_io(Interest::WRITABLE, || {
-            loop {
-                match attempt(stream) {
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    outcome => return outcome,
-                }
+        let pushing = stream.async_io(Interest::WRITABLE, || loop {
+            match attempt(stream) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                outcome => return outcome,
             }
         });
-        let sent = before(begun + self.pace.left, "the reply", pushing).await?;
+        let (sent, waited) = self.timer.within(self.pace.left(), "the reply", pushing).await?;
         self.bytes_out += sent as u64;
-        self.pace.moved(sent, begun.elapsed());
+        self.pace.moved(sent, waited);
         Ok(sent)
     }
 }

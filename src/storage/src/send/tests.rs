@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use rustix::fs::{Advice, fadvise};
+use tnv_common::clients::Client;
 use tnv_common::config::WrittenPath;
 use tnv_common::limits::Limits;
 use tnv_proto::{GroupName, HEADER_LEN, Header, STATUS_OK, Server};
@@ -82,7 +83,8 @@ impl Shelf {
         // As behind a request: the socket is known to be writable.
         stream.writable().await.unwrap();
         let limits = Arc::new(self.limits.clone());
-        (Connection::new(stream, peer, Server::Storage, limits, CancellationToken::new()), client)
+        let (whose, stop) = (Client::unlimited(), CancellationToken::new());
+        (Connection::new(stream, peer, Server::Storage, limits, whose, stop), client)
     }
 
     /// Sends, while `receive` has the other end.
