@@ -1,6 +1,7 @@
 //! One client's connection: frames in, frames out, each with its deadline and its limit.
 
 mod ahead;
+mod file;
 mod pace;
 mod timer;
 

@@ -51,6 +51,13 @@ pub enum Location {
         /// Below the store path.
         path: String,
     },
+    /// There as well, but what lies there is not what was stored, or cannot be read: nothing is served from it.
+    Damaged {
+        /// The store path's index.
+        path_index: u32,
+        /// Below the store path.
+        path: String,
+    },
     /// A row of the older system: the path begins with a store path as written in the config.
     Written(String),
     /// Other storages have copies, this one has none.
@@ -211,6 +218,9 @@ pub trait Catalog: Send + Sync {
     /// Removes a file's row and marks its copies as to be deleted, in one durable transaction. `false`: no such file.
     /// `uncounted` is where this storage has bytes of it that no copy stands for: a row of the older system.
     async fn delete(&self, key: &FileKey, uncounted: Option<Leftover>) -> Result<bool, DbError>;
+
+    /// Marks the copy at this place of this storage as damaged, durably. `false`: no file is served from there.
+    async fn mark_damaged(&self, path_index: u32, path: &str) -> Result<bool, DbError>;
 
     /// Whether the copy at this place of this storage belongs to a file.
     async fn has_copy(&self, path_index: u32, path: &str) -> Result<bool, DbError>;

@@ -9,6 +9,8 @@ use tnv_common::database::DatabaseConfig;
 use tnv_common::limits::Limits;
 use tnv_proto::GroupName;
 
+use crate::send::SendMode;
+
 /// Uploads never take a disk's last bytes: the catalog may lie there too, and deleting needs room in it.
 const MIN_RESERVED_SPACE: u64 = 4 << 20;
 
@@ -50,6 +52,8 @@ pub struct Config {
     pub max_file_size: u64,
     /// Memory for transfers that move fast; each has 16 KiB beside it. At least 1 MiB.
     pub buffer_memory: u64,
+    /// How the bytes of files get to their readers.
+    pub send_mode: SendMode,
     /// How long an upload in parts is kept when nothing more comes.
     pub part_expiry: Duration,
     /// Numbers fetched from an id server at a time.
@@ -85,6 +89,7 @@ impl Config {
                 .max(MIN_RESERVED_SPACE),
             max_file_size: settings.size("max_file_size", i64::MAX as u64, 0..=i64::MAX as u64),
             buffer_memory: settings.size("buffer_memory", 32 << 20, 1 << 20..=1 << 40),
+            send_mode: read_send_mode(settings),
             part_expiry: settings.duration(
                 "part_expiry",
                 Duration::from_secs(24 * 3600),
@@ -138,6 +143,18 @@ fn read_replication(settings: &mut Settings) -> Replication {
         _ => {
             settings.problem("replication", "write none or shared-volume");
             Replication::None
+        }
+    }
+}
+
+fn read_send_mode(settings: &mut Settings) -> SendMode {
+    match settings.text("send_mode", "auto").as_str() {
+        "auto" => SendMode::Auto,
+        "sendfile" => SendMode::Sendfile,
+        "copy" => SendMode::Copy,
+        _ => {
+            settings.problem("send_mode", "write auto, sendfile or copy");
+            SendMode::Auto
         }
     }
 }

@@ -72,7 +72,7 @@ impl StorageService {
         let refused =
             |why: &str| Failure::new(ErrorCode::UNAVAILABLE, format!("{key} {why}; delete it there"));
         match location {
-            Location::Here { path_index, path } => {
+            Location::Here { path_index, path } | Location::Damaged { path_index, path } => {
                 Ok(self.volume.path(*path_index).cloned().zip(Place::parse(path)))
             }
             Location::Written(path) => self

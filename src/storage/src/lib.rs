@@ -11,15 +11,20 @@ mod parts;
 mod upload;
 
 mod busy;
+mod damage;
 mod files;
 mod heartbeat;
 mod numbers;
+mod rows;
 mod settle;
 
 mod aside;
 mod buffer;
 mod load;
+mod metrics;
 mod pump;
+mod send;
+mod source;
 mod space;
 
 mod catalog;
@@ -33,6 +38,7 @@ pub use catalog::{
 };
 pub use config::{Config, Replication};
 pub use layout::{MAX_NUMBER, Place, table_of};
+pub use send::SendMode;
 pub use server::{StartError, Storage};
 pub use volume::{
     Candidate, Incoming, Mark, Owner, PartWriter, Parts, Received, Reservation, StorePath, Volume,

@@ -20,11 +20,12 @@ use crate::buffer::Budget;
 use crate::busy::Busy;
 use crate::catalog::{self, Catalog, SCHEMA, StorageRow};
 use crate::config::{Config, Replication};
-use crate::files::{CACHED_KIND, Files};
+use crate::files::Files;
 use crate::heartbeat::{Presence, beat};
 use crate::load::Counters;
 use crate::numbers::Numbers;
 use crate::parts::expire;
+use crate::rows::RowCache;
 use crate::service::StorageService;
 use crate::settle::{SettleError, settle_others, settle_uploads, sweep};
 use crate::space::measure;
@@ -93,13 +94,14 @@ impl Storage {
         let volume = Arc::new(volume);
         settle_uploads(&volume, &*catalog).await?;
         let ids = IdClient::new(config.ids.clone(), Options::default());
-        let cache = cache_of(&config).open_namespace(CACHED_KIND, &volume.owner().storage);
+        let cache = RowCache::open(&cache_of(&config), &volume.owner().storage);
         let service = Arc::new(StorageService {
             group: config.group.clone(),
             max_file_size: config.max_file_size,
             numbers: Numbers::new(ids, config.id_lease, volume.paths().iter().map(|path| &**path)),
             files: Arc::new(Files::new(catalog.clone(), cache)),
             buffers: Budget::new(config.buffer_memory),
+            send_mode: config.send_mode,
             counters: Arc::new(Counters::default()),
             leftovers: Arc::new(Notify::new()),
             commits: TaskTracker::new(),

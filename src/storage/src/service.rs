@@ -15,6 +15,7 @@ use crate::busy::Busy;
 use crate::files::Files;
 use crate::load::Counters;
 use crate::numbers::Numbers;
+use crate::send::SendMode;
 use crate::volume::Volume;
 
 /// What the storage has, behind its commands. Each command's work is in the file of its name.
@@ -25,6 +26,7 @@ pub(crate) struct StorageService {
     pub(crate) files: Arc<Files>,
     pub(crate) numbers: Numbers,
     pub(crate) buffers: Budget,
+    pub(crate) send_mode: SendMode,
     pub(crate) counters: Arc<Counters>,
     /// Wakes the sweeper of deleted files' bytes.
     pub(crate) leftovers: Arc<Notify>,

@@ -90,6 +90,15 @@ pub async fn contract(one: &dyn Catalog, two: &dyn Catalog) {
     assert_eq!(one.find(&stranger).await.expect(ok), None);
     assert!(!one.delete(&stranger, None).await.expect(ok));
 
+    // A damaged copy is still that file's: it can be looked up, listed and deleted, and its place is taken.
+    assert!(!two.mark_damaged(0, &new.path).await.expect(ok), "it is the other one's");
+    assert!(one.mark_damaged(0, &new.path).await.expect(ok));
+    assert!(!one.mark_damaged(0, &new.path).await.expect(ok));
+    let damaged = Location::Damaged { path_index: 0, path: new.path.clone() };
+    assert_eq!(one.find(&key).await.expect(ok).map(|row| row.location), Some(damaged));
+    assert_eq!(two.find(&key).await.expect(ok).map(|row| row.location), Some(Location::Elsewhere));
+    assert!(one.seal(0, &new.path).await.expect(ok));
+
     // A delete leaves its copies to be removed, and the id is free again.
     assert!(one.has_copy(0, &new.path).await.expect(ok));
     assert!(two.delete(&key, None).await.expect(ok));

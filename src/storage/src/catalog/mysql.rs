@@ -18,7 +18,7 @@ use self::change::{Change, Changes};
 use self::find::{Finds, Taken, read_row};
 use self::list::List;
 use self::storage::{
-    Forget, HasCopy, KnowsStorage, LastPathIndex, Leftovers, OtherStorageAt, Register, Seal,
+    Forget, HasCopy, KnowsStorage, LastPathIndex, Leftovers, MarkDamaged, OtherStorageAt, Register, Seal,
 };
 use super::{Catalog, FileRow, Leftover, NewFile, Page, StorageRow};
 
@@ -120,6 +120,10 @@ impl Catalog for MySqlCatalog {
 
     async fn delete(&self, key: &FileKey, uncounted: Option<Leftover>) -> Result<bool, DbError> {
         self.changes.run(Change::Delete { key: key.clone(), uncounted }).await
+    }
+
+    async fn mark_damaged(&self, path_index: u32, path: &str) -> Result<bool, DbError> {
+        self.db.write(&MarkDamaged { storage: &self.storage, path_index, path }).await
     }
 
     async fn has_copy(&self, path_index: u32, path: &str) -> Result<bool, DbError> {

@@ -41,6 +41,10 @@ impl Catalog for Scripted {
         Err(DbError::Closed)
     }
 
+    async fn mark_damaged(&self, _: u32, _: &str) -> Result<bool, DbError> {
+        Ok(true)
+    }
+
     async fn has_copy(&self, _: u32, _: &str) -> Result<bool, DbError> {
         Err(DbError::Closed)
     }

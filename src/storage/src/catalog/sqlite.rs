@@ -27,6 +27,9 @@ impl SqliteCatalog {
 fn read_row(row: &Row<'_>) -> rusqlite::Result<FileRow> {
     let path: Option<String> = row.get("path")?;
     let location = match path {
+        Some(path) if row.get::<_, String>("state")? == "damaged" => {
+            Location::Damaged { path_index: row.get("path_index")?, path }
+        }
         Some(path) => Location::Here { path_index: row.get("path_index")?, path },
         None if row.get("copies")? => Location::Elsewhere,
         None => Location::Written(row.get("file_path")?),
@@ -52,7 +55,7 @@ fn find(connection: &Connection, key: &FileKey, storage: &str) -> rusqlite::Resu
             "SELECT {COLUMNS}
              FROM t_file_0{table} f
              LEFT JOIN t_copy c ON c.file_table = {table} AND c.file_id = f.id AND c.storage = ?
-                               AND c.state = 'present'
+                               AND c.state IN ('present', 'damaged')
              WHERE f.id = ? AND f.appid = ? AND f.userid = ?",
             COLUMNS = columns(table)
         ))?
@@ -105,7 +108,7 @@ fn list_statement(table: u8, order: ListOrder) -> String {
         "SELECT f.id, {COLUMNS}
          FROM t_file_0{table} f
          LEFT JOIN t_copy c ON c.file_table = {table} AND c.file_id = f.id AND c.storage = ?1
-                           AND c.state = 'present'
+                           AND c.state IN ('present', 'damaged')
          WHERE f.appid = ?2 AND f.userid = ?3
            AND {place} LIMIT ?7",
         COLUMNS = columns(table)
@@ -133,6 +136,7 @@ fn behind(prefix: &str) -> Value {
 fn columns(table: u8) -> String {
     format!(
         "f.file_size, f.file_path, f.created_ms, f.crc32, f.blake3, f.content_type, f.file_name, c.path_index, c.path,
+         c.state,
          EXISTS (SELECT 1 FROM t_copy o WHERE o.file_table = {table} AND o.file_id = f.id
                  AND o.state <> 'deleting') AS copies"
     )
@@ -215,6 +219,15 @@ fn seal(tx: &Connection, storage: &str, path_index: u32, path: &str) -> rusqlite
     .query_row(params![storage, path_index, path], |row| row.get(0))
 }
 
+fn mark_damaged(tx: &Connection, storage: &str, path_index: u32, path: &str) -> rusqlite::Result<bool> {
+    tx.prepare_cached(
+        "UPDATE t_copy SET state = 'damaged'
+         WHERE storage = ? AND path_index = ? AND path = ? AND state = 'present'",
+    )?
+    .execute(params![storage, path_index, path])
+    .map(|marked| marked > 0)
+}
+
 /// The index is partial, and SQLite uses it only where its condition stands word for word.
 const LEFTOVERS: &str = "SELECT path_index, path FROM t_copy INDEXED BY t_copy_to_settle
                          WHERE storage = ? AND state = 'deleting' AND state <> 'present' AND (path_index, path) > (?, ?)
@@ -246,6 +259,11 @@ impl Catalog for SqliteCatalog {
     async fn delete(&self, key: &FileKey, uncounted: Option<Leftover>) -> Result<bool, DbError> {
         let (key, storage) = (key.clone(), self.storage.clone());
         self.db.write(move |tx| delete(tx, &key, &storage, uncounted.as_ref())).await
+    }
+
+    async fn mark_damaged(&self, path_index: u32, path: &str) -> Result<bool, DbError> {
+        let (storage, path) = (self.storage.clone(), path.to_owned());
+        self.db.write(move |tx| mark_damaged(tx, &storage, path_index, &path)).await
     }
 
     async fn has_copy(&self, path_index: u32, path: &str) -> Result<bool, DbError> {

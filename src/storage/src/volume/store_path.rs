@@ -1,16 +1,17 @@
 //! One store path: its mark, its room, and where in it the bytes of files are, before and after they have a row.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 use tnv_common::config::WrittenPath;
+use tokio::sync::Semaphore;
 
 use super::journal::{Journal, remove_if_there, sync_folder};
-use super::mark::{Mark, MarkFile, MarkGuard, Owner};
+use super::mark::{self, Mark, MarkFile, MarkGuard, Owner};
 use super::room::Room;
 use super::staging::{self, Staging};
 use super::{VolumeError, fresh};
@@ -18,6 +19,10 @@ use crate::config::Replication;
 
 /// In an exclusive path: the folders that a process has put files into since the list was last settled.
 pub(super) const FOLDERS_FILE: &str = ".tnv-folders";
+
+/// Threads that wait for one store path's disk so that something can be sent, at most: others are left for everybody
+/// else.
+const READERS: usize = 16;
 
 /// A store path whose mark has been read, but not judged yet.
 #[derive(Debug)]
@@ -74,6 +79,8 @@ impl Prepared {
         };
         let path = StorePath {
             index: mark.path,
+            tells_what_is_cached: !mark.shared && self.file.tells_what_is_cached(),
+            readers: Arc::new(Semaphore::new(READERS)),
             guard: self.file.guard(&mark),
             id_key: if mark.id_key.is_empty() { self.folder.written.clone() } else { mark.id_key },
             written: self.folder.written,
@@ -102,6 +109,8 @@ pub struct StorePath {
     writable: AtomicBool,
     silent: AtomicBool,
     total: AtomicU64,
+    tells_what_is_cached: bool,
+    readers: Arc<Semaphore>,
     guard: MarkGuard,
     pub(super) temps: Temps,
 }
@@ -177,6 +186,16 @@ impl StorePath {
         matches!(self.temps, Temps::Staged(_))
     }
 
+    /// Whether files here can be opened and read without waiting for a disk, as far as they are in memory.
+    pub(crate) fn tells_what_is_cached(&self) -> bool {
+        self.tells_what_is_cached
+    }
+
+    /// Whoever waits for the disk so that something can be sent holds one of these.
+    pub(crate) fn readers(&self) -> &Arc<Semaphore> {
+        &self.readers
+    }
+
     /// Whether the last attempt to write here succeeded.
     pub fn is_writable(&self) -> bool {
         self.writable.load(Ordering::Relaxed) && self.is_answering()
@@ -235,6 +254,16 @@ impl StorePath {
         }
         let text = "its mark is gone: another folder is in its place";
         Err(io::Error::new(io::ErrorKind::NotConnected, text))
+    }
+
+    /// Whether its disk gives anything at all, looked for past what is in memory. Blocks.
+    pub(crate) fn can_be_read(&self) -> bool {
+        let read = || -> io::Result<()> {
+            let mut file = File::open(self.root.join(mark::FILE_NAME))?;
+            fresh::forget_contents(&file)?;
+            file.read_exact(&mut [0])
+        };
+        self.check_mark().and_then(|()| read()).is_ok()
     }
 
     fn measure(&self) -> io::Result<()> {

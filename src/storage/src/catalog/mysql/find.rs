@@ -76,6 +76,7 @@ fn query(table: u8, marks: &str) -> String {
 pub(super) fn columns(table: u8) -> String {
     format!(
         "f.file_size, f.file_path, f.created_ms, f.crc32, f.blake3, f.content_type, f.file_name, c.path_index, c.path,
+         c.state,
          EXISTS (SELECT 1 FROM t_copy o FORCE INDEX (i_file) WHERE o.file_table = {table} AND o.file_id = f.id
                  AND o.state <> 'deleting') AS copies"
     )
@@ -85,14 +86,22 @@ pub(super) fn columns(table: u8) -> String {
 /// from when the table was small it reads all copies of the storage instead of the file's few.
 pub(super) fn copy(table: u8) -> String {
     format!(
+<<<<<<< HEAD
         "LEFT JOIN t_copy c FORCE INDEX (i_file)
            ON c.file_table = {table} AND c.file_id = f.id AND c.storage = ? AND c.state = 'present'"
+=======
+        "LEFT JOIN t_copy c ON c.file_table = {table} AND c.file_id = f.id AND c.storage = ?
+                           AND c.state IN ('present', 'damaged')"
+>>>>>>> dl
     )
 }
 
 pub(super) fn read_row(row: &mut Row) -> Result<FileRow, Error> {
     let path: Option<String> = column(row, "path")?;
     let location = match path {
+        Some(path) if column::<String>(row, "state")? == "damaged" => {
+            Location::Damaged { path_index: column(row, "path_index")?, path }
+        }
         Some(path) => Location::Here { path_index: column(row, "path_index")?, path },
         None if column::<i64>(row, "copies")? != 0 => Location::Elsewhere,
         None => Location::Written(column(row, "file_path")?),

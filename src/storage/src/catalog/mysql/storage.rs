@@ -53,6 +53,25 @@ impl Work for Seal<'_> {
     }
 }
 
+pub(super) struct MarkDamaged<'a> {
+    pub(super) storage: &'a str,
+    pub(super) path_index: u32,
+    pub(super) path: &'a str,
+}
+
+#[async_trait]
+impl Work for MarkDamaged<'_> {
+    type Output = bool;
+
+    async fn run(&self, connection: &mut Conn, again: bool) -> Result<bool, Error> {
+        let mark = "UPDATE t_copy SET state = 'damaged'
+                    WHERE storage = ? AND path_index = ? AND path = ? AND state = 'present'";
+        connection.exec_drop(mark, (self.storage, self.path_index, self.path)).await?;
+        // What an earlier run has marked need not be marked again.
+        Ok(connection.affected_rows() > 0 || again)
+    }
+}
+
 /// Told which index to use, for the servers take the table to be as small as it was once.
 pub(super) const LEFTOVERS: &str = "SELECT path_index, path FROM t_copy FORCE INDEX (i_state)
      WHERE storage = ? AND state = 'deleting' AND file_table > 0

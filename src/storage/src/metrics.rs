@@ -1,0 +1,36 @@
+//! What a storage counts, beside what every server counts.
+
+use std::sync::LazyLock;
+
+use prometheus_client::metrics::counter::Counter;
+use tnv_common::metrics::Metrics;
+
+/// A storage's metrics, one set for the process.
+#[derive(Debug, Default)]
+pub(crate) struct StorageMetrics {
+    pub(crate) disk_waits: Counter,
+    pub(crate) damaged: Counter,
+}
+
+impl StorageMetrics {
+    /// Those of this process; registered at the first call.
+    pub(crate) fn global() -> &'static StorageMetrics {
+        static METRICS: LazyLock<StorageMetrics> = LazyLock::new(StorageMetrics::register);
+        &METRICS
+    }
+
+    fn register() -> StorageMetrics {
+        let (metrics, all) = (StorageMetrics::default(), Metrics::global());
+        all.register(
+            "tnv_storage_disk_waits",
+            "Reads for downloads that were not in memory",
+            metrics.disk_waits.clone(),
+        );
+        all.register(
+            "tnv_storage_damaged",
+            "Files that were found damaged or missing when they were to be sent",
+            metrics.damaged.clone(),
+        );
+        metrics
+    }
+}

@@ -1,0 +1,165 @@
+//! Rows in the cache: typed where it is in this process, as texts in Redis.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tnv_common::cache::{CacheConfig, Namespace, Ticket};
+use tnv_proto::{Checksum, FileKey};
+
+use crate::catalog::{FileRow, Location};
+use crate::layout::Place;
+
+/// What rows are called in the cache.
+const KIND: &str = "meta";
+
+/// What an entry in memory takes beside its texts, in bytes: structures, and the cache's own books.
+const ENTRY: usize = 500;
+
+/// A file's row, and what is made of it once and not at each request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    row: FileRow,
+    checksum: Checksum,
+    place: Option<Place>,
+}
+
+impl Entry {
+    pub(crate) fn new(row: FileRow) -> Entry {
+        let place = match &row.location {
+            Location::Here { path, .. } => Place::parse(path),
+            _ => None,
+        };
+        Entry { checksum: row.checksum(), place, row }
+    }
+
+    pub(crate) fn row(&self) -> &FileRow {
+        &self.row
+    }
+
+    /// The BLAKE3, if it is known.
+    pub(crate) fn checksum(&self) -> Checksum {
+        self.checksum
+    }
+
+    /// Where below its store path the file lies, if it lies here and the row says so properly.
+    pub(crate) fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
+    }
+}
+
+impl Deref for Entry {
+    type Target = FileRow;
+
+    fn deref(&self) -> &FileRow {
+        &self.row
+    }
+}
+
+/// Rows of files that lie here, and here alone. What is lost from it costs time, never an answer.
+pub(crate) enum RowCache {
+    /// It is never away, so no removal goes missing.
+    Memory(moka::sync::Cache<FileKey, Arc<Entry>>),
+    /// One that several processes may share.
+    Texts(Arc<dyn Namespace>),
+}
+
+/// The right to put in a row that is read from now on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Claim {
+    Memory,
+    Text(Ticket),
+}
+
+impl RowCache {
+    /// Opens the cache of the storage with this identity.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub(crate) fn open(config: &CacheConfig, storage: &str) -> RowCache {
+        let CacheConfig::Memory { size, ttl } = config else {
+            return RowCache::Texts(config.open_namespace(KIND, storage));
+        };
+        let entries = moka::sync::Cache::builder().max_capacity(*size).weigher(weight).time_to_live(*ttl);
+        RowCache::Memory(entries.build())
+    }
+
+    /// Looks for a row, before its source is read. No claim: nothing can be put in.
+    pub(crate) async fn get(&self, key: &FileKey) -> (Option<Arc<Entry>>, Option<Claim>) {
+        match self {
+            RowCache::Memory(entries) => (entries.get(key), Some(Claim::Memory)),
+            RowCache::Texts(texts) => {
+                let lookup = texts.get(&text_key(key)).await;
+                let row = lookup.value.and_then(|text| parse(key, &text));
+                let claim = (!lookup.ticket.is_void()).then_some(Claim::Text(lookup.ticket));
+                (row.map(|row| Arc::new(Entry::new(row))), claim)
+            }
+        }
+    }
+
+    /// Puts a row in that was read after `claim` was handed out.
+    pub(crate) async fn put(&self, claim: Claim, key: &FileKey, entry: &Arc<Entry>) {
+        match (self, claim) {
+            (RowCache::Memory(entries), _) => entries.insert(key.clone(), entry.clone()),
+            (RowCache::Texts(texts), Claim::Text(ticket)) => match write(key, entry.row()) {
+                Ok(text) => texts.set(ticket, &text_key(key), text).await,
+                Err(error) => tracing::warn!(%key, %error, "cannot cache a row"),
+            },
+            (RowCache::Texts(_), Claim::Memory) => {}
+        }
+    }
+
+    /// Takes a row out, after its source was changed. When this returns nobody finds it any more.
+    pub(crate) async fn remove(&self, key: &FileKey) {
+        match self {
+            RowCache::Memory(entries) => entries.invalidate(key),
+            RowCache::Texts(texts) => {
+                let (ours, older) = (text_key(key), older_key(key));
+                tokio::join!(texts.remove(&ours), texts.outside().remove(&older));
+            }
+        }
+    }
+}
+
+fn weight(key: &FileKey, entry: &Arc<Entry>) -> u32 {
+    let path = match &entry.row.location {
+        Location::Here { path, .. } => path.len(),
+        // These are not cached.
+        Location::Damaged { .. } | Location::Written(_) | Location::Elsewhere => 0,
+    };
+    let key = key.app.as_str().len() + key.user.as_str().len() + key.file.as_str().len();
+    let row = entry.row.blake3.len() + entry.row.content_type.len() + entry.row.name.len();
+    u32::try_from(ENTRY + key + row + 2 * path).unwrap_or(u32::MAX)
+}
+
+/// A cached text. The whole key stands in it, so that keys which happen to share a cache key cannot share a file.
+#[derive(Serialize, Deserialize)]
+struct Text {
+    app: String,
+    user: String,
+    file: String,
+    row: FileRow,
+}
+
+fn text_key(key: &FileKey) -> String {
+    format!("{}:{}", key.user, key.file)
+}
+
+/// The one that servers of the older system may have left.
+fn older_key(key: &FileKey) -> String {
+    format!("storage:uid:fid:{}:{}", key.user, key.file)
+}
+
+fn write(key: &FileKey, row: &FileRow) -> serde_json::Result<String> {
+    let (app, user, file) = (key.app.to_string(), key.user.to_string(), key.file.to_string());
+    serde_json::to_string(&Text { app, user, file, row: row.clone() })
+}
+
+/// The row of `key` in a cached text.
+fn parse(key: &FileKey, text: &str) -> Option<FileRow> {
+    let cached: Text = serde_json::from_str(text).ok()?;
+    let same = cached.app == key.app.as_str()
+        && cached.user == key.user.as_str()
+        && cached.file == key.file.as_str();
+    same.then_some(cached.row)
+}
