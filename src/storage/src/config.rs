@@ -21,6 +21,18 @@ pub enum Replication {
     SharedVolume,
 }
 
+/// What is durable when an upload is answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SyncPolicy {
+    /// The file, for which each upload syncs by itself.
+    Always,
+    /// The file; uploads that end together share the cost.
+    #[default]
+    Group,
+    /// Nothing: a crash of the process costs no file, a power cut may cost the latest ones.
+    None,
+}
+
 /// What a storage is told at its start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -50,6 +62,8 @@ pub struct Config {
     pub max_file_size: u64,
     /// Memory for transfers that move fast; each has 16 KiB beside it. At least 1 MiB.
     pub buffer_memory: u64,
+    /// What is durable when an upload is answered.
+    pub sync: SyncPolicy,
     /// How long an upload in parts is kept when nothing more comes.
     pub part_expiry: Duration,
     /// Numbers fetched from an id server at a time.
@@ -85,6 +99,7 @@ impl Config {
                 .max(MIN_RESERVED_SPACE),
             max_file_size: settings.size("max_file_size", i64::MAX as u64, 0..=i64::MAX as u64),
             buffer_memory: settings.size("buffer_memory", 32 << 20, 1 << 20..=1 << 40),
+            sync: read_sync(settings),
             part_expiry: settings.duration(
                 "part_expiry",
                 Duration::from_secs(24 * 3600),
@@ -138,6 +153,18 @@ fn read_replication(settings: &mut Settings) -> Replication {
         _ => {
             settings.problem("replication", "write none or shared-volume");
             Replication::None
+        }
+    }
+}
+
+fn read_sync(settings: &mut Settings) -> SyncPolicy {
+    match settings.text("sync", "group").as_str() {
+        "always" => SyncPolicy::Always,
+        "group" => SyncPolicy::Group,
+        "none" => SyncPolicy::None,
+        _ => {
+            settings.problem("sync", "write always, group or none");
+            SyncPolicy::default()
         }
     }
 }
