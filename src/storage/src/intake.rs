@@ -294,3 +294,6 @@ pub(crate) fn describe(
         key: new.key,
     }
 }
+
+#[cfg(test)]
+mod tests;
