@@ -12,6 +12,7 @@ use tnv_proto::{
     Attributes, Checksum, ErrorCode, Failure, FileKey, Labels, NewUpload, NewUploadFixed, Request, Store,
     Upload,
 };
+use tokio::task::spawn_blocking;
 
 use crate::catalog::NewFile;
 use crate::commit::{Placed, commit, taken};
@@ -114,15 +115,17 @@ impl StorageService {
         let reservation = self.volume.reserve(new.size)?;
         let (place, created_ms) = self.next_place(reservation.path()).await?;
         let incoming = Incoming::new(reservation.path().clone(), place, new.size);
-        let incoming = pump(connection, head, new.size, incoming, &self.buffers, &self.counters)
-            .await
-            .map_err(discard)?;
+        let pumped = pump(connection, head, new.size, incoming, &self.buffers, &self.counters).await;
+        let incoming = match pumped {
+            Ok(incoming) => incoming,
+            Err(broken) => return Err(discard(broken).await),
+        };
         let received =
             incoming.received().cloned().ok_or_else(|| io::Error::other("an upload was not finished"))?;
         if trailer == Trailer::Checksum
             && let Err(interrupt) = check_trailer(connection, received.blake3).await
         {
-            return Err(discard(BrokenOff { sink: Some(incoming), why: interrupt }));
+            return Err(discard(BrokenOff { sink: Some(incoming), why: interrupt }).await);
         }
         let (path, place) = incoming.hand_over();
         let file = self.describe(new, &path, &place, &received, created_ms);
@@ -186,12 +189,18 @@ impl StorageService {
     }
 }
 
-/// Removes what came of an upload that failed.
-fn discard(broken: BrokenOff<Incoming>) -> Interrupt {
-    if let Interrupt::Broken(error) = &broken.why {
-        tracing::info!(%error, "an upload broke off");
+/// Removes what came of an upload that failed. Whoever is told so may send it again at once: its room is free by then.
+async fn discard(broken: BrokenOff<Incoming>) -> Interrupt {
+    match (&broken.why, broken.sink) {
+        (Interrupt::Broken(error), sink) => {
+            tracing::info!(%error, "an upload broke off");
+            drop(sink);
+        }
+        (Interrupt::Refused(_), Some(incoming)) => {
+            let _ = spawn_blocking(move || incoming.remove()).await;
+        }
+        (Interrupt::Refused(_), None) => {}
     }
-    drop(broken.sink);
     broken.why
 }
 

@@ -115,6 +115,13 @@ impl Incoming {
         self.received.as_ref()
     }
 
+    /// Removes what there is, here and now.
+    pub(crate) fn remove(mut self) {
+        if let Some(temp) = self.temp.take() {
+            drop(Unfinished { _file: self.file.take(), temp });
+        }
+    }
+
     /// Leaves the bytes where they are: a row may stand for them now. The next start settles what becomes of them.
     pub fn hand_over(mut self) -> (Arc<StorePath>, Place) {
         self.temp = None;
