@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 pub use config::{DatabaseConfig, MySqlConfig, MySqlServer, Tls};
 
 use crate::mysql::MySql;
-use crate::sqlite::Sqlite;
+use crate::sqlite::{CommitPolicy, Sqlite};
 
 /// A server that starts together with its database gives it so long to come up.
 const START_PATIENCE: Duration = Duration::from_secs(10);
@@ -99,10 +99,22 @@ impl DatabaseConfig {
     /// # Errors
     /// [`DbError`] if it cannot be opened, or was made by a newer version or another program.
     pub async fn open(&self, schema: &'static Schema) -> Result<Database, DbError> {
+        self.open_with(schema, CommitPolicy::Durable).await
+    }
+
+    /// The same with another policy for the commits of the embedded database; servers have their own.
+    ///
+    /// # Errors
+    /// As [`DatabaseConfig::open`].
+    pub async fn open_with(
+        &self,
+        schema: &'static Schema,
+        policy: CommitPolicy,
+    ) -> Result<Database, DbError> {
         match self {
             DatabaseConfig::Sqlite { path, max_batch } => {
                 let (path, max_batch) = (path.clone(), *max_batch);
-                let open = move || Sqlite::open_with(&path, schema, max_batch);
+                let open = move || Sqlite::open_with(&path, schema, max_batch, policy);
                 spawn_blocking(open).await.unwrap_or(Err(DbError::Closed)).map(Database::Sqlite)
             }
             DatabaseConfig::MySql(config) => {

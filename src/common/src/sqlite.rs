@@ -1,8 +1,9 @@
 //! The embedded database: one SQLite file in WAL mode that several processes of one machine may share.
 //!
 //! All writes of a process go through one thread. Those that arrive while a commit is running are put into the next
-//! transaction together, each in a savepoint of its own, and are answered when that transaction is durable: many
-//! small writes share one sync, and a single one waits for nobody.
+//! transaction together, and are answered when that transaction is durable: many small writes share one sync, and a
+//! single one waits for nobody. Where one of them fails, the transaction is undone and run again with each write in a
+//! savepoint of its own.
 
 mod ballast;
 
@@ -21,36 +22,57 @@ use crate::database::{DbError, Schema};
 const WRITE_QUEUE: usize = 1024;
 /// Connections for reading, and so reads at once.
 const READERS: usize = 4;
+/// Pages that the connection for writing keeps, in KiB.
+const WRITER_CACHE_KIB: i64 = 8 * 1024;
+/// So many pages of 4 KiB in the log make a checkpoint.
+const CHECKPOINT_PAGES: i64 = 4096;
 /// How long SQLite waits for another process's lock before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A write on its way: run inside a transaction, then told how that ended.
+/// When a commit is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitPolicy {
+    /// When it would survive a power cut.
+    Durable,
+    /// When it would survive a crash of the process. A power cut may take the last commits with it, in their order; the
+    /// file stays whole.
+    Relaxed,
+}
+
+/// Writes on their way that came together: run inside a transaction, more than once if it has to be undone, then told
+/// how that ended.
 trait Write: Send {
-    fn run(&mut self, connection: &Connection) -> rusqlite::Result<()>;
-    fn settle(self: Box<Self>, outcome: Result<(), DbError>);
+    fn len(&self) -> usize;
+    fn run(&mut self, n: usize, connection: &Connection) -> rusqlite::Result<()>;
+    fn settle(self: Box<Self>, outcomes: &mut dyn Iterator<Item = Result<(), DbError>>);
 }
 
-struct WriteJob<T, F> {
-    job: Option<F>,
-    value: Option<T>,
-    answer: oneshot::Sender<Result<T, DbError>>,
+struct WriteJobs<T, F> {
+    jobs: Vec<(F, Option<T>)>,
+    answer: oneshot::Sender<Vec<Result<T, DbError>>>,
 }
 
-impl<T: Send, F: FnOnce(&Connection) -> rusqlite::Result<T> + Send> Write for WriteJob<T, F> {
-    fn run(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        if let Some(job) = self.job.take() {
+impl<T: Send, F: FnMut(&Connection) -> rusqlite::Result<T> + Send> Write for WriteJobs<T, F> {
+    fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    fn run(&mut self, n: usize, connection: &Connection) -> rusqlite::Result<()> {
+        if let Some((job, value)) = self.jobs.get_mut(n) {
             // One broken write must not take the writer with it.
             let outcome = catch_unwind(AssertUnwindSafe(|| job(connection)));
             let broken = |_| rusqlite::Error::ToSqlConversionFailure("the write broke off".into());
-            self.value = Some(outcome.map_err(broken)??);
+            *value = Some(outcome.map_err(broken)??);
         }
         Ok(())
     }
 
-    fn settle(self: Box<Self>, outcome: Result<(), DbError>) {
-        let WriteJob { value, answer, .. } = *self;
-        // Whoever asked may have gone; the write stands all the same.
-        let _ = answer.send(outcome.and_then(|()| value.ok_or(DbError::Closed)));
+    fn settle(self: Box<Self>, outcomes: &mut dyn Iterator<Item = Result<(), DbError>>) {
+        let WriteJobs { jobs, answer } = *self;
+        let values = jobs.into_iter().zip(outcomes);
+        let settled = values.map(|((_, value), outcome)| outcome.and_then(|()| value.ok_or(DbError::Closed)));
+        // Whoever asked may have gone; the writes stand all the same.
+        let _ = answer.send(settled.collect());
     }
 }
 
@@ -64,6 +86,7 @@ pub struct Sqlite {
 struct Shared {
     path: PathBuf,
     writer: mpsc::Sender<Box<dyn Write>>,
+    max_batch: usize,
     readers: Mutex<Vec<Connection>>,
     reader_permits: Arc<Semaphore>,
 }
@@ -74,11 +97,16 @@ impl Sqlite {
     /// # Errors
     /// [`DbError::Open`].
     pub fn open(path: &Path, schema: &Schema) -> Result<Sqlite, DbError> {
-        Sqlite::open_with(path, schema, 256)
+        Sqlite::open_with(path, schema, 256, CommitPolicy::Durable)
     }
 
     /// The same, with at most `max_batch` writes in a transaction.
-    pub(crate) fn open_with(path: &Path, schema: &Schema, max_batch: usize) -> Result<Sqlite, DbError> {
+    pub(crate) fn open_with(
+        path: &Path,
+        schema: &Schema,
+        max_batch: usize,
+        policy: CommitPolicy,
+    ) -> Result<Sqlite, DbError> {
         let failed = |reason: String| open_error(path, reason);
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder)
@@ -88,6 +116,7 @@ impl Sqlite {
         ballast.release_if_full();
         let mut writer = connect(path).map_err(|error| failed(error.to_string()))?;
         migrate(&mut writer, schema).map_err(failed)?;
+        make_writer(&writer, policy).map_err(|error| failed(error.to_string()))?;
         ballast.restore();
         let readers = (0..READERS)
             .map(|_| connect(path))
@@ -103,6 +132,7 @@ impl Sqlite {
             shared: Arc::new(Shared {
                 path: path.to_owned(),
                 writer: sender,
+                max_batch,
                 readers: Mutex::new(readers),
                 reader_permits: Arc::new(Semaphore::new(READERS)),
             }),
@@ -135,19 +165,37 @@ impl Sqlite {
         Ok(format!("database {shown}: SQLite, {} tables at version {version} of {of}", schema.component))
     }
 
-    /// Runs `job` in a transaction and returns when that is durable. A job that fails leaves nothing behind and does
-    /// not disturb the others of its transaction.
+    /// Runs `job` in a transaction and returns when that is durable, or as safe as the policy asks. A job that fails
+    /// leaves nothing behind and does not disturb the others of its transaction; they may make that be undone, and the
+    /// job be run again.
     ///
     /// # Errors
     /// [`DbError`]; after [`DbError::Statement`] nothing was written.
     pub async fn write<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        job: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, DbError> {
-        let (answer, answered) = oneshot::channel();
-        let write = Box::new(WriteJob { job: Some(job), value: None, answer });
-        self.shared.writer.send(write).await.map_err(|_| DbError::Closed)?;
-        answered.await.map_err(|_| DbError::Closed)?
+        self.write_all(vec![job]).await.pop().ok_or(DbError::Closed)?
+    }
+
+    /// The same for several jobs, which share a transaction as far as its size allows: an outcome for each, in their
+    /// order.
+    pub async fn write_all<T: Send + 'static>(
+        &self,
+        jobs: Vec<impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static>,
+    ) -> Vec<Result<T, DbError>> {
+        let mut outcomes = Vec::with_capacity(jobs.len());
+        let mut jobs = jobs.into_iter().map(|job| (job, None)).peekable();
+        while jobs.peek().is_some() {
+            let (answer, answered) = oneshot::channel();
+            let jobs: Vec<_> = jobs.by_ref().take(self.shared.max_batch).collect();
+            let count = jobs.len();
+            let sent = self.shared.writer.send(Box::new(WriteJobs { jobs, answer })).await;
+            let settled = if sent.is_ok() { answered.await.unwrap_or_default() } else { Vec::new() };
+            let closed = std::iter::repeat_with(|| Err(DbError::Closed));
+            outcomes.extend(settled.into_iter().chain(closed).take(count));
+        }
+        outcomes
     }
 
     /// Runs `job` on a connection for reading, off the reactor.
@@ -202,6 +250,16 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
+}
+
+/// What only the connection for writing needs.
+fn make_writer(connection: &Connection, policy: CommitPolicy) -> rusqlite::Result<()> {
+    if policy == CommitPolicy::Relaxed {
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+    }
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    // Pages that change again and again are written back once per checkpoint.
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
 }
 
 /// Switching to WAL needs the file for itself and does not honour the busy timeout, so servers that start together
@@ -272,48 +330,80 @@ fn write_loop(
     mut ballast: Ballast,
     max_batch: usize,
 ) {
-    let mut batch = Vec::with_capacity(max_batch);
-    while let Some(first) = jobs.blocking_recv() {
+    let mut batch: Vec<Box<dyn Write>> = Vec::new();
+    let mut next = None;
+    while let Some(first) = next.take().or_else(|| jobs.blocking_recv()) {
+        let mut writes = first.len();
         batch.push(first);
-        while batch.len() < max_batch {
-            match jobs.try_recv() {
-                Ok(job) => batch.push(job),
-                Err(_) => break,
+        while let Ok(job) = jobs.try_recv() {
+            if writes + job.len() > max_batch {
+                next = Some(job);
+                break;
             }
+            writes += job.len();
+            batch.push(job);
         }
         ballast.release_if_full();
-        let mut outcomes = Vec::with_capacity(batch.len());
-        let committed = run_batch(&mut connection, &mut batch, &mut outcomes)
-            .map_err(|error| statement_error(path, &error));
-        if let Err(error) = &committed {
-            tracing::error!(%error, writes = batch.len(), "a transaction failed");
+        let outcomes = run_batch(&mut connection, &mut batch);
+        if let Err(error) = &outcomes {
+            tracing::error!(%error, writes, "a transaction failed");
         }
-        let outcomes = outcomes.into_iter().chain(std::iter::repeat_with(|| Ok(())));
-        for (job, outcome) in batch.drain(..).zip(outcomes) {
-            job.settle(committed.clone().and(outcome.map_err(|error| statement_error(path, &error))));
+        let mut outcomes: Box<dyn Iterator<Item = Result<(), DbError>>> = match outcomes {
+            Ok(outcomes) => Box::new(
+                outcomes.into_iter().map(|outcome| outcome.map_err(|error| statement_error(path, &error))),
+            ),
+            Err(error) => {
+                let error = statement_error(path, &error);
+                Box::new(std::iter::repeat_with(move || Err(error.clone())))
+            }
+        };
+        for job in batch.drain(..) {
+            job.settle(&mut *outcomes);
         }
         ballast.restore();
     }
 }
 
-/// Runs the batch in one transaction, each write in a savepoint. `outcomes` gets what each write came to, as far as
-/// the transaction went.
+/// Runs the batch in one transaction: what each write came to. Hardly ever one fails, so the first attempt does without
+/// savepoints.
 fn run_batch(
     connection: &mut Connection,
     batch: &mut [Box<dyn Write>],
-    outcomes: &mut Vec<rusqlite::Result<()>>,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<Vec<rusqlite::Result<()>>> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let writes: usize = batch.iter().map(|job| job.len()).sum();
+    let failed = batch.iter_mut().find_map(|job| (0..job.len()).find_map(|n| job.run(n, &tx).err()));
+    match failed {
+        None => tx.commit().map(|()| (0..writes).map(|_| Ok(())).collect()),
+        // Some failures have undone it already.
+        Some(error) if writes == 1 => tx.finish().map(|()| vec![Err(error)]),
+        Some(_) => {
+            tx.finish()?;
+            run_each(connection, batch)
+        }
+    }
+}
+
+/// The same with each write in a savepoint.
+fn run_each(
+    connection: &mut Connection,
+    batch: &mut [Box<dyn Write>],
+) -> rusqlite::Result<Vec<rusqlite::Result<()>>> {
+    let mut outcomes = Vec::new();
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for job in batch {
-        tx.execute_batch("SAVEPOINT job")?;
-        let outcome = job.run(&tx);
-        if outcome.is_err() {
-            tx.execute_batch("ROLLBACK TO job")?;
+        for n in 0..job.len() {
+            tx.execute_batch("SAVEPOINT job")?;
+            let outcome = job.run(n, &tx);
+            if outcome.is_err() {
+                tx.execute_batch("ROLLBACK TO job")?;
+            }
+            tx.execute_batch("RELEASE job")?;
+            outcomes.push(outcome);
         }
-        tx.execute_batch("RELEASE job")?;
-        outcomes.push(outcome);
     }
-    tx.commit()
+    tx.commit()?;
+    Ok(outcomes)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What every transfer has.
-const SMALL: usize = 16 * 1024;
+pub(crate) const SMALL: usize = 16 * 1024;
 /// What a transfer that fills its buffer gets.
 const LARGE: usize = 256 * 1024;
 
@@ -19,6 +19,11 @@ impl Budget {
     pub(crate) fn new(bytes: u64) -> Budget {
         let large = usize::try_from(bytes).unwrap_or(usize::MAX) / LARGE;
         Budget(Arc::new(Semaphore::new(large.min(Semaphore::MAX_PERMITS))))
+    }
+
+    /// Memory for one large buffer, if there is any left.
+    pub(crate) fn share(&self) -> Option<OwnedSemaphorePermit> {
+        self.0.clone().try_acquire_owned().ok()
     }
 }
 
@@ -40,11 +45,18 @@ impl Buffer {
     pub(crate) fn grow(&mut self, budget: &Budget, needed: u64) {
         let needed = usize::try_from(needed).unwrap_or(usize::MAX);
         if self.share.is_none() && needed.min(LARGE) > self.bytes.len() {
-            self.share = budget.0.clone().try_acquire_owned().ok();
+            self.share = budget.share();
             let len = needed.min(if self.share.is_some() { LARGE } else { SMALL });
             if len > self.bytes.len() {
                 self.bytes = vec![0; len];
             }
+        }
+    }
+
+    /// Makes it small, if it is less; or less, if no more than `needed` bytes will come.
+    pub(crate) fn ensure_small(&mut self, needed: u64) {
+        if self.bytes.is_empty() {
+            *self = Buffer::small(needed);
         }
     }
 
@@ -56,6 +68,13 @@ impl Buffer {
     /// Its first `len` bytes.
     pub(crate) fn filled(&self, len: usize) -> &[u8] {
         &self.bytes[..len]
+    }
+}
+
+impl From<Vec<u8>> for Buffer {
+    /// A small buffer with something in it.
+    fn from(bytes: Vec<u8>) -> Buffer {
+        Buffer { bytes, share: None }
     }
 }
 

@@ -23,6 +23,18 @@ pub enum Replication {
     SharedVolume,
 }
 
+/// What is durable when an upload is answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SyncPolicy {
+    /// The file, for which each upload syncs by itself.
+    Always,
+    /// The file; uploads that end together share the cost.
+    #[default]
+    Group,
+    /// Nothing: a crash of the process costs no file, a power cut may cost the latest ones.
+    None,
+}
+
 /// What a storage is told at its start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -54,6 +66,8 @@ pub struct Config {
     pub buffer_memory: u64,
     /// How the bytes of files get to their readers.
     pub send_mode: SendMode,
+    /// What is durable when an upload is answered.
+    pub sync: SyncPolicy,
     /// How long an upload in parts is kept when nothing more comes.
     pub part_expiry: Duration,
     /// Numbers fetched from an id server at a time.
@@ -90,6 +104,7 @@ impl Config {
             max_file_size: settings.size("max_file_size", i64::MAX as u64, 0..=i64::MAX as u64),
             buffer_memory: settings.size("buffer_memory", 32 << 20, 1 << 20..=1 << 40),
             send_mode: read_send_mode(settings),
+            sync: read_sync(settings),
             part_expiry: settings.duration(
                 "part_expiry",
                 Duration::from_secs(24 * 3600),
@@ -155,6 +170,18 @@ fn read_send_mode(settings: &mut Settings) -> SendMode {
         _ => {
             settings.problem("send_mode", "write auto, sendfile or copy");
             SendMode::Auto
+        }
+    }
+}
+
+fn read_sync(settings: &mut Settings) -> SyncPolicy {
+    match settings.text("sync", "group").as_str() {
+        "always" => SyncPolicy::Always,
+        "group" => SyncPolicy::Group,
+        "none" => SyncPolicy::None,
+        _ => {
+            settings.problem("sync", "write always, group or none");
+            SyncPolicy::default()
         }
     }
 }

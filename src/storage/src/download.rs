@@ -205,6 +205,7 @@ mod tests {
         };
         let catalog = Arc::new(Scripted::new([Some(row(2))]));
         let service = StorageService {
+            intakes: std::collections::HashMap::new(),
             group,
             max_file_size: 0,
             numbers: Numbers::new(IdClient::new(Vec::new(), Options::default()), 1, std::iter::empty()),

@@ -10,6 +10,9 @@ mod list;
 mod parts;
 mod upload;
 
+mod commit;
+mod intake;
+
 mod busy;
 mod damage;
 mod files;
@@ -36,7 +39,7 @@ pub use catalog::{
     Catalog, FileRow, Leftover, Location, MySqlCatalog, NewFile, Page, Position, SCHEMA, SqliteCatalog,
     StorageRow, contract as catalog_contract,
 };
-pub use config::{Config, Replication};
+pub use config::{Config, Replication, SyncPolicy};
 pub use layout::{MAX_NUMBER, Place, table_of};
 pub use send::SendMode;
 pub use server::{StartError, Storage};

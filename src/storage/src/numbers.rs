@@ -1,33 +1,56 @@
-//! Numbers for new files, leased from the id servers a range at a time.
+//! Numbers for new files, leased from the id servers a range at a time: the next one before the last is used up, so
+//! that uploads hardly ever wait for it.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tnv_client::{ClientError, IdClient};
 use tnv_proto::{ErrorCode, Failure, IdGet, IdRange};
-use tokio::sync::Mutex;
+use tokio::sync::Notify;
 
 use crate::layout::MAX_NUMBER;
 use crate::volume::StorePath;
 
 /// Ranges that are not used up, by store path. What is left of them at the end is skipped.
 pub(crate) struct Numbers {
-    ids: IdClient,
-    lease: u32,
-    ranges: HashMap<u32, Mutex<Supply>>,
+    supplies: HashMap<u32, Arc<Supply>>,
 }
 
-/// What is left of a range, and how the last attempt to get another one failed.
+/// The numbers of one store path.
 struct Supply {
+    ids: Arc<IdClient>,
+    key: String,
+    lease: u32,
+    stock: Mutex<Stock>,
+    /// An attempt to get a range has ended.
+    ended: Notify,
+}
+
+struct Stock {
     range: IdRange,
+    /// What comes after it.
+    spare: Option<IdRange>,
+    is_leasing: bool,
+    /// When and how the last attempt failed.
     failed: Option<(Instant, Failure)>,
 }
 
 impl Numbers {
     /// Numbers for these store paths, `lease` at a time.
     pub(crate) fn new<'a>(ids: IdClient, lease: u32, paths: impl Iterator<Item = &'a StorePath>) -> Numbers {
-        let empty = || Mutex::new(Supply { range: IdRange { first: 0, count: 0 }, failed: None });
-        Numbers { ids, lease, ranges: paths.map(|path| (path.index(), empty())).collect() }
+        let ids = Arc::new(ids);
+        let supply = |path: &StorePath| {
+            let range = IdRange { first: 0, count: 0 };
+            Arc::new(Supply {
+                ids: ids.clone(),
+                key: key(path.id_key()),
+                lease,
+                stock: Mutex::new(Stock { range, spare: None, is_leasing: false, failed: None }),
+                ended: Notify::new(),
+            })
+        };
+        Numbers { supplies: paths.map(|path| (path.index(), supply(path))).collect() }
     }
 
     /// The next number for `path`.
@@ -35,29 +58,74 @@ impl Numbers {
     /// # Errors
     /// 503 when no id server answers, 507 when there are no more numbers that a path can be made of.
     pub(crate) async fn next(&self, path: &StorePath) -> Result<i64, Failure> {
-        let asked = Instant::now();
-        let Some(supply) = self.ranges.get(&path.index()) else {
+        let Some(supply) = self.supplies.get(&path.index()) else {
             return Err(Failure::new(ErrorCode::INTERNAL, format!("no numbers for {}", path.written())));
         };
-        let mut supply = supply.lock().await;
-        if supply.range.count == 0 {
-            // One attempt speaks for all who waited for it, or they would wait one after the other.
-            if let Some((_, failure)) = supply.failed.as_ref().filter(|(when, _)| *when >= asked) {
-                return Err(failure.clone());
-            }
-            let leased =
-                self.ids.lease(&key(path.id_key()), self.lease).await.map_err(|error| unavailable(&error));
-            supply.range =
-                leased.inspect_err(|failure| supply.failed = Some((Instant::now(), failure.clone())))?;
-        }
-        let IdRange { first: number, count } = supply.range;
+        let number = supply.next().await?;
         if number > MAX_NUMBER {
             let text =
                 format!("{} has used up its {} numbers; add a store path", path.written(), MAX_NUMBER + 1);
             return Err(Failure::new(ErrorCode::NO_SPACE, text));
         }
-        supply.range = IdRange { first: number + 1, count: count - 1 };
         Ok(number)
+    }
+}
+
+impl Supply {
+    async fn next(self: &Arc<Self>) -> Result<i64, Failure> {
+        let asked = Instant::now();
+        loop {
+            let ended = self.ended.notified();
+            {
+                let mut stock = self.lock();
+                if let Some(number) = stock.take() {
+                    if stock.spare.is_none() && stock.range.count <= self.lease / 2 {
+                        self.lease_another(&mut stock);
+                    }
+                    return Ok(number);
+                }
+                // One attempt speaks for all who waited for it.
+                if let Some((_, failure)) = stock.failed.as_ref().filter(|(when, _)| *when >= asked) {
+                    return Err(failure.clone());
+                }
+                self.lease_another(&mut stock);
+            }
+            ended.await;
+        }
+    }
+
+    /// Asks for another range, unless somebody does already.
+    fn lease_another(self: &Arc<Self>, stock: &mut Stock) {
+        if std::mem::replace(&mut stock.is_leasing, true) {
+            return;
+        }
+        let supply = self.clone();
+        tokio::spawn(async move {
+            let leased = supply.ids.lease(&supply.key, supply.lease).await;
+            let mut stock = supply.lock();
+            stock.is_leasing = false;
+            match leased {
+                Ok(range) => stock.spare = Some(range),
+                Err(error) => stock.failed = Some((Instant::now(), unavailable(&error))),
+            }
+            drop(stock);
+            supply.ended.notify_waiters();
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Stock> {
+        self.stock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Stock {
+    fn take(&mut self) -> Option<i64> {
+        if self.range.count == 0 {
+            self.range = self.spare.take()?;
+        }
+        let IdRange { first, count } = self.range;
+        self.range = IdRange { first: first.saturating_add(1), count: count.checked_sub(1)? };
+        Some(first)
     }
 }
 

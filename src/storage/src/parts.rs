@@ -15,9 +15,10 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use crate::busy::{Busy, Guard, locked};
-use crate::pump::{BrokenOff, Sink, pump, write_failure};
+use crate::commit::taken;
+use crate::pump::{BrokenOff, Head, Sink, pump, write_failure};
 use crate::service::StorageService;
-use crate::upload::{check_expected, lost, taken};
+use crate::upload::{check_expected, lost};
 use crate::volume::{PartWriter, Parts, Reservation, StorePath, Volume, explain, is_unreachable};
 
 /// Between two looks for uploads that have expired.
@@ -98,7 +99,7 @@ impl StorageService {
             }
         };
         let expires_ms = self.expires_ms(SystemTime::now());
-        let writer = pump(connection, len, writer, &self.buffers, &self.counters).await?;
+        let writer = pump(connection, Head::default(), len, writer, &self.buffers, &self.counters).await?;
         reservation.keep();
         let offset = writer.offset();
         let _ = spawn_blocking(move || writer.close()).await;

@@ -1,16 +1,21 @@
-//! Bytes of a body into a file: while one buffer is being written the other one fills.
+//! Bytes of a body into a file: while one buffer is being written the others fill.
+
+mod belt;
 
 use std::io;
 use std::sync::Arc;
 
 use tnv_common::connection::{Connection, Interrupt};
 use tnv_proto::{ErrorCode, Failure};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::sync::OwnedSemaphorePermit;
 
-use crate::buffer::{Budget, Buffer};
+use self::belt::Belt;
+use crate::buffer::{Budget, Buffer, SMALL};
 use crate::load::Counters;
-use crate::upload::lost;
 use crate::volume::{Incoming, StorePath, explain, is_unreachable};
+
+/// Buffers of one upload: one is filled, one is written, and one lies between the two.
+const BUFFERS: usize = 3;
 
 /// Where the bytes go. Every method blocks.
 pub(crate) trait Sink: Send + 'static {
@@ -51,50 +56,81 @@ impl<S> From<Interrupt> for BrokenOff<S> {
     }
 }
 
-type Writing<S> = JoinHandle<(S, Buffer, io::Result<()>)>;
+/// The first bytes of a body; all of a small one, if there is memory for it.
+#[derive(Debug, Default)]
+pub(crate) struct Head {
+    pub(crate) bytes: Vec<u8>,
+    /// Its share of the memory that transfers have together.
+    pub(crate) share: Option<OwnedSemaphorePermit>,
+}
 
-/// Moves `len` bytes of the body into the sink and ends it.
+impl Head {
+    /// Reads `size` bytes, or the first of them if there is no memory for more.
+    pub(crate) async fn read(
+        connection: &mut Connection,
+        size: usize,
+        budget: &Budget,
+        counters: &Counters,
+    ) -> io::Result<Head> {
+        let mut head = Head { bytes: vec![0; size.min(SMALL)], share: None };
+        let mut filled = connection.read_bulk(&mut head.bytes).await?;
+        if filled < size {
+            head.share = budget.share();
+            if head.share.is_some() {
+                head.bytes.resize(size, 0);
+                filled += connection.read_bulk(&mut head.bytes[filled..]).await?;
+            }
+        }
+        counters.bytes_in.add(filled as u64);
+        Ok(head)
+    }
+}
+
+/// Moves the body, whose first bytes are in `head` already, into the sink and ends it.
 pub(crate) async fn pump<S: Sink>(
     connection: &mut Connection,
+    head: Head,
     len: u64,
     sink: S,
     budget: &Budget,
     counters: &Counters,
 ) -> Result<S, BrokenOff<S>> {
-    let mut left = len;
-    let mut buffer = Buffer::small(left);
-    let mut idle = Some((sink, Buffer::small(0)));
-    let mut writing: Option<Writing<S>> = None;
-    loop {
+    let mut left = len - head.bytes.len() as u64;
+    let mut belt = Belt::new(sink, BUFFERS);
+    let mut broken = None;
+    if !head.bytes.is_empty() {
+        let filled = head.bytes.len();
+        belt.send(Buffer::from(head.bytes), filled);
+    }
+    let mut is_first = left == len;
+    while left > 0 && broken.is_none() {
+        let mut buffer = belt.empty().await;
         // Large memory is for those who have filled a small one.
-        if left < len {
-            buffer.grow(budget, left);
+        if is_first {
+            buffer.ensure_small(left)
+        } else {
+            buffer.grow(budget, left)
         }
-        let (filled, broken) = fill(connection, buffer.bytes(), left).await;
-        if let Some(write) = writing.take() {
-            idle = Some(settled(write).await?);
-        }
-        let Some((mut sink, spare)) = idle.take() else {
-            return Err(BrokenOff { sink: None, why: io::Error::other("an upload lost its file").into() });
-        };
+        is_first = false;
+        let filled;
+        (filled, broken) = fill(connection, buffer.bytes(), left).await;
         left -= filled as u64;
         counters.bytes_in.add(filled as u64);
-        let last = left == 0;
-        let full = std::mem::replace(&mut buffer, spare);
-        let write = spawn_blocking(move || {
-            let written = sink.write(full.filled(filled));
-            let outcome = if last { written.and_then(|()| sink.end()) } else { written };
-            (sink, full, outcome)
-        });
-        if last || broken.is_some() {
-            let (sink, _) = settled(write).await?;
-            // What came is with the sink, down to the last byte.
-            return match broken {
-                None => Ok(sink),
-                Some(error) => Err(BrokenOff { sink: Some(sink), why: error.into() }),
-            };
+        if !belt.send(buffer, filled) {
+            break;
         }
-        writing = Some(write);
+    }
+    // What came is with the sink, down to the last byte.
+    match belt.end(left == 0 && broken.is_none()).await {
+        Ok((sink, Ok(()))) => match broken {
+            None => Ok(sink),
+            Some(error) => Err(BrokenOff { sink: Some(sink), why: error.into() }),
+        },
+        Ok((sink, Err(error))) => {
+            let why = write_failure(sink.path(), &error).into();
+            Err(BrokenOff { sink: Some(sink), why })
+        }
+        Err(error) => Err(BrokenOff { sink: None, why: error.into() }),
     }
 }
 
@@ -109,17 +145,6 @@ async fn fill(connection: &mut Connection, buffer: &mut [u8], left: u64) -> (usi
         }
     }
     (filled, None)
-}
-
-async fn settled<S: Sink>(write: Writing<S>) -> Result<(S, Buffer), BrokenOff<S>> {
-    match write.await {
-        Ok((sink, buffer, Ok(()))) => Ok((sink, buffer)),
-        Ok((sink, _, Err(error))) => {
-            let why = write_failure(sink.path(), &error).into();
-            Err(BrokenOff { sink: Some(sink), why })
-        }
-        Err(error) => Err(BrokenOff { sink: None, why: lost(error).into() }),
-    }
 }
 
 /// Says what failed on the disk, and leaves the store path out if it is to blame.

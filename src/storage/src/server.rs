@@ -8,6 +8,7 @@ use tnv_common::admin::Admin;
 use tnv_common::cache::CacheConfig;
 use tnv_common::database::DbError;
 use tnv_common::server::{Admission, BindError, bind, serve};
+use tnv_common::sqlite::CommitPolicy;
 use tnv_common::{clock, host};
 use tnv_proto::state::{Load, StorageReport};
 use tokio::net::TcpListener;
@@ -19,9 +20,10 @@ use tokio_util::task::TaskTracker;
 use crate::buffer::Budget;
 use crate::busy::Busy;
 use crate::catalog::{self, Catalog, SCHEMA, StorageRow};
-use crate::config::{Config, Replication};
+use crate::config::{Config, Replication, SyncPolicy};
 use crate::files::Files;
 use crate::heartbeat::{Presence, beat};
+use crate::intake::Intake;
 use crate::load::Counters;
 use crate::numbers::Numbers;
 use crate::parts::expire;
@@ -29,7 +31,7 @@ use crate::rows::RowCache;
 use crate::service::StorageService;
 use crate::settle::{SettleError, settle_others, settle_uploads, sweep};
 use crate::space::measure;
-use crate::volume::{Candidate, VolumeError};
+use crate::volume::{Candidate, StorePath, VolumeError};
 
 /// Why a storage does not start.
 #[derive(Debug, thiserror::Error)]
@@ -84,10 +86,16 @@ impl Storage {
         let inspected = config.clone();
         let candidate =
             spawn_blocking(move || inspect(&inspected)).await.map_err(|_| StartError::Interrupted)??;
-        let catalog = catalog::open(config.database.open(&SCHEMA).await?, &candidate.owner().storage);
+        let policy = match config.sync {
+            SyncPolicy::None => CommitPolicy::Relaxed,
+            SyncPolicy::Always | SyncPolicy::Group => CommitPolicy::Durable,
+        };
+        let catalog =
+            catalog::open(config.database.open_with(&SCHEMA, policy).await?, &candidate.owner().storage);
         // The catalog must know the storage before a mark says so: a crash in between would look like a wrong catalog.
         introduce(&candidate, &*catalog, &config, address).await?;
         let (reserved_space, used) = (config.reserved_space, catalog.last_path_index().await?);
+        let candidate = candidate.synced(config.sync);
         let volume = spawn_blocking(move || candidate.open(reserved_space, used))
             .await
             .map_err(|_| StartError::Interrupted)??;
@@ -95,16 +103,23 @@ impl Storage {
         settle_uploads(&volume, &*catalog).await?;
         let ids = IdClient::new(config.ids.clone(), Options::default());
         let cache = RowCache::open(&cache_of(&config), &volume.owner().storage);
+        let files = Arc::new(Files::new(catalog.clone(), cache));
+        let commits = TaskTracker::new();
+        let intake = |path: &Arc<StorePath>| {
+            let intake = Intake::new(path.clone(), files.clone(), config.group.to_string(), commits.clone());
+            (path.index(), intake)
+        };
         let service = Arc::new(StorageService {
+            intakes: volume.paths().iter().map(intake).collect(),
             group: config.group.clone(),
             max_file_size: config.max_file_size,
             numbers: Numbers::new(ids, config.id_lease, volume.paths().iter().map(|path| &**path)),
-            files: Arc::new(Files::new(catalog.clone(), cache)),
+            files,
             buffers: Budget::new(config.buffer_memory),
             send_mode: config.send_mode,
             counters: Arc::new(Counters::default()),
             leftovers: Arc::new(Notify::new()),
-            commits: TaskTracker::new(),
+            commits,
             busy: Busy::default(),
             part_expiry: config.part_expiry,
             volume,

@@ -1,5 +1,6 @@
 //! The storage's commands.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +14,11 @@ use tokio_util::task::TaskTracker;
 use crate::buffer::Budget;
 use crate::busy::Busy;
 use crate::files::Files;
+use crate::intake::Intake;
 use crate::load::Counters;
 use crate::numbers::Numbers;
 use crate::send::SendMode;
-use crate::volume::Volume;
+use crate::volume::{StorePath, Volume};
 
 /// What the storage has, behind its commands. Each command's work is in the file of its name.
 pub(crate) struct StorageService {
@@ -27,6 +29,8 @@ pub(crate) struct StorageService {
     pub(crate) numbers: Numbers,
     pub(crate) buffers: Budget,
     pub(crate) send_mode: SendMode,
+    /// Of small uploads, by store path.
+    pub(crate) intakes: HashMap<u32, Intake<StorePath>>,
     pub(crate) counters: Arc<Counters>,
     /// Wakes the sweeper of deleted files' bytes.
     pub(crate) leftovers: Arc<Notify>,

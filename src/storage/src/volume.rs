@@ -1,5 +1,6 @@
 //! The folders that files lie in: which of them takes the next file, and how bytes get a durable place there.
 
+mod durability;
 mod fresh;
 mod incoming;
 mod journal;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use tnv_common::config::WrittenPath;
 use tnv_proto::{ErrorCode, Failure, GroupName};
 
+pub(crate) use incoming::Written;
 pub use incoming::{Incoming, Received};
 pub use mark::{Mark, Owner};
 pub(crate) use names::Remains;
@@ -29,7 +31,7 @@ pub use store_path::StorePath;
 pub(crate) use store_path::{explain, is_unreachable};
 
 use self::store_path::Prepared;
-use crate::config::Replication;
+use crate::config::{Replication, SyncPolicy};
 use crate::layout::Place;
 
 /// A store path, or the marks of several, that cannot be used.
@@ -62,6 +64,7 @@ pub struct Candidate {
     paths: Vec<Prepared>,
     owner: Owner,
     is_new: bool,
+    sync: SyncPolicy,
 }
 
 impl Candidate {
@@ -105,7 +108,12 @@ impl Candidate {
             cluster: cluster.to_owned(),
             group: group.to_string(),
         });
-        Ok(Candidate { paths, owner, is_new })
+        Ok(Candidate { paths, owner, is_new, sync: SyncPolicy::default() })
+    }
+
+    /// The same with another policy for what a reply to an upload promises.
+    pub fn synced(self, sync: SyncPolicy) -> Candidate {
+        Candidate { sync, ..self }
     }
 
     /// Who these folders belong to, or will.
@@ -128,7 +136,7 @@ impl Candidate {
         let mut free_index = marked.chain(used).max().map_or(0, |index| index.saturating_add(1));
         let mut paths = Vec::new();
         for path in self.paths {
-            let path = path.settle(&self.owner, free_index, reserved_space)?;
+            let path = path.settle(&self.owner, free_index, reserved_space, self.sync)?;
             free_index = free_index.max(path.index().saturating_add(1));
             paths.push(Arc::new(path));
         }

@@ -40,6 +40,37 @@ async fn a_failing_write_does_not_disturb_its_batch() {
 }
 
 #[tokio::test]
+async fn writes_that_come_together_have_each_its_own_outcome() {
+    for max_batch in [1, 2, 256] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.db");
+        let db = Sqlite::open_with(&path, &NUMBERS, max_batch, CommitPolicy::Durable).unwrap();
+        let insert = |n: i64| {
+            move |tx: &Connection| {
+                tx.execute("INSERT INTO numbers VALUES (?)", [n])?;
+                // What a write has done before it fails is undone with it.
+                tx.execute("INSERT INTO numbers VALUES (?)", [n + 10])
+            }
+        };
+        let outcomes = db.write_all([1, 2, -8, 11, 3].map(insert).into()).await;
+        let added: Vec<bool> = outcomes.iter().map(Result::is_ok).collect();
+        assert_eq!(added, [true, true, false, false, true], "{max_batch}");
+        assert_eq!(count(&db).await, 6);
+        assert!(db.write_all(Vec::<fn(&Connection) -> rusqlite::Result<()>>::new()).await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn only_a_durable_commit_is_synced() {
+    let folder = tempfile::tempdir().unwrap();
+    for (policy, level) in [(CommitPolicy::Durable, 2), (CommitPolicy::Relaxed, 1)] {
+        let db = Sqlite::open_with(&folder.path().join("test.db"), &NUMBERS, 256, policy).unwrap();
+        let found = db.write(|tx| tx.query_row("PRAGMA synchronous", [], |row| row.get::<_, i64>(0)));
+        assert_eq!(found.await.unwrap(), level, "{policy:?}");
+    }
+}
+
+#[tokio::test]
 async fn processes_share_a_file_and_a_later_open_keeps_the_rows() {
     let folder = tempfile::tempdir().unwrap();
     let (one, other) = (open(&folder), open(&folder));

@@ -8,6 +8,7 @@ mod storage;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use tnv_common::batch::Batcher;
 use tnv_common::database::DbError;
 use tnv_common::mysql::prelude::FromValue;
@@ -116,6 +117,10 @@ impl Catalog for MySqlCatalog {
 
     async fn insert(&self, file: NewFile) -> Result<bool, DbError> {
         self.changes.run(Change::Insert(file)).await
+    }
+
+    async fn insert_all(&self, files: Vec<NewFile>) -> Vec<Result<bool, DbError>> {
+        join_all(files.into_iter().map(|file| self.insert(file))).await
     }
 
     async fn delete(&self, key: &FileKey, uncounted: Option<Leftover>) -> Result<bool, DbError> {

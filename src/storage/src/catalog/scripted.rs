@@ -9,19 +9,33 @@ use tnv_proto::{AppId, FileKey, UserId};
 
 use super::{Catalog, FileRow, Leftover, NewFile, Page, StorageRow};
 
+type Insert = Box<dyn Fn(&NewFile) -> Result<bool, DbError> + Send + Sync>;
+
 /// Finds each of these rows in turn, and the last one ever after.
-pub(crate) struct Scripted(Mutex<VecDeque<Option<FileRow>>>);
+pub(crate) struct Scripted {
+    finds: Mutex<VecDeque<Option<FileRow>>>,
+    insert: Insert,
+}
 
 impl Scripted {
     pub(crate) fn new(finds: impl IntoIterator<Item = Option<FileRow>>) -> Scripted {
-        Scripted(Mutex::new(finds.into_iter().collect()))
+        let finds = Mutex::new(finds.into_iter().collect());
+        Scripted { finds, insert: Box::new(|_| Err(DbError::Closed)) }
+    }
+
+    /// The same with something to say of new files.
+    pub(crate) fn with_inserts(
+        self,
+        insert: impl Fn(&NewFile) -> Result<bool, DbError> + Send + Sync + 'static,
+    ) -> Scripted {
+        Scripted { insert: Box::new(insert), ..self }
     }
 }
 
 #[async_trait]
 impl Catalog for Scripted {
     async fn find(&self, _: &FileKey) -> Result<Option<FileRow>, DbError> {
-        let mut finds = self.0.lock().unwrap();
+        let mut finds = self.finds.lock().unwrap();
         Ok(if finds.len() > 1 { finds.pop_front().flatten() } else { finds.front().cloned().flatten() })
     }
 
@@ -33,8 +47,8 @@ impl Catalog for Scripted {
         Err(DbError::Closed)
     }
 
-    async fn insert(&self, _: NewFile) -> Result<bool, DbError> {
-        Err(DbError::Closed)
+    async fn insert(&self, file: NewFile) -> Result<bool, DbError> {
+        (self.insert)(&file)
     }
 
     async fn delete(&self, _: &FileKey, _: Option<Leftover>) -> Result<bool, DbError> {

@@ -1,5 +1,7 @@
 //! The catalog in SQLite.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -9,6 +11,19 @@ use tnv_proto::{AppId, FileKey, ListOrder, UserId};
 
 use super::{Catalog, FileRow, Leftover, Location, NewFile, Page, Position, StorageRow};
 use crate::layout::table_of;
+
+/// Adds a file's row, unless its id is taken.
+macro_rules! insert_statement {
+    ($table:literal) => {
+        concat!(
+            "INSERT INTO t_file_0",
+            $table,
+            " (id, appid, userid, status, file_path, file_size, group_name, content_type, crc32, blake3, created_ms,
+               file_name)
+             VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+        )
+    };
+}
 
 /// The catalog in SQLite, as the storage with this identity uses it.
 #[derive(Debug, Clone)]
@@ -149,18 +164,13 @@ fn is_taken(connection: &Connection, key: &FileKey) -> rusqlite::Result<bool> {
         .query_row([key.file.as_str()], |row| row.get(0))
 }
 
+/// One for each table.
+const INSERTS: [&str; 3] = [insert_statement!(1), insert_statement!(2), insert_statement!(3)];
+
 fn insert(tx: &Connection, file: &NewFile, storage: &str) -> rusqlite::Result<bool> {
     let key = &file.key;
-    if is_taken(tx, key)? {
-        return Ok(false);
-    }
     let table = table_of(&key.user);
-    tx.prepare_cached(&format!(
-        "INSERT INTO t_file_0{table} (id, appid, userid, status, file_path, file_size, group_name, content_type, crc32,
-                                      blake3, created_ms, file_name)
-         VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?)"
-    ))?
-    .execute(params![
+    let added = tx.prepare_cached(INSERTS[usize::from(table - 1)])?.execute(params![
         key.file.as_str(),
         key.app.as_str(),
         key.user.as_str(),
@@ -173,6 +183,9 @@ fn insert(tx: &Connection, file: &NewFile, storage: &str) -> rusqlite::Result<bo
         file.created_ms,
         file.name,
     ])?;
+    if added == 0 {
+        return Ok(false);
+    }
     tx.prepare_cached(
         "INSERT INTO t_copy (storage, path_index, path, file_table, file_id, state)
          VALUES (?, ?, ?, ?, ?, 'present')",
@@ -254,6 +267,15 @@ impl Catalog for SqliteCatalog {
     async fn insert(&self, file: NewFile) -> Result<bool, DbError> {
         let storage = self.storage.clone();
         self.db.write(move |tx| insert(tx, &file, &storage)).await
+    }
+
+    async fn insert_all(&self, files: Vec<NewFile>) -> Vec<Result<bool, DbError>> {
+        let storage: Arc<str> = self.storage.as_str().into();
+        let insert = |file: NewFile| {
+            let storage = storage.clone();
+            move |tx: &Connection| insert(tx, &file, &storage)
+        };
+        self.db.write_all(files.into_iter().map(insert).collect()).await
     }
 
     async fn delete(&self, key: &FileKey, uncounted: Option<Leftover>) -> Result<bool, DbError> {

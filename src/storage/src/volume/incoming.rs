@@ -2,13 +2,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tnv_proto::Checksum;
 
 use super::StorePath;
-use super::journal::{remove_if_there, sync_folder};
+use super::journal::remove_if_there;
 use crate::aside::drop_aside;
 use crate::content_type::sniff;
 use crate::layout::Place;
@@ -99,11 +99,8 @@ impl Incoming {
         if self.written != self.size {
             return Err(io::Error::other(format!("{} of {} bytes were written", self.written, self.size)));
         }
-        if let Some(file) = self.file.take() {
-            file.sync_all()?;
-        }
-        if let Some(folder) = self.temp.as_deref().and_then(Path::parent) {
-            sync_folder(folder)?;
+        if let (Some(file), Some(temp)) = (self.file.take(), self.temp.clone()) {
+            self.path.durability().sync(&[Written { file, temp }])?;
         }
         self.received = Some(Received {
             crc32: self.crc32.clone().finalize(),
@@ -118,10 +115,41 @@ impl Incoming {
         self.received.as_ref()
     }
 
+    /// Removes what there is, here and now.
+    pub(crate) fn remove(mut self) {
+        if let Some(temp) = self.temp.take() {
+            drop(Unfinished { _file: self.file.take(), temp });
+        }
+    }
+
     /// Leaves the bytes where they are: a row may stand for them now. The next start settles what becomes of them.
     pub fn hand_over(mut self) -> (Arc<StorePath>, Place) {
         self.temp = None;
         (self.path.clone(), self.place.clone())
+    }
+}
+
+/// A whole file under its temporary name, which nothing has made durable yet.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(super) file: File,
+    pub(super) temp: PathBuf,
+}
+
+impl StorePath {
+    /// Puts all bytes of a file under the temporary name of its place. Blocks.
+    ///
+    /// # Errors
+    /// I/O errors, a full disk among them; then nothing is left.
+    pub(crate) fn write(&self, place: &Place, bytes: &[u8]) -> io::Result<Written> {
+        let (mut file, temp) = create(self, place)?;
+        match file.write_all(bytes) {
+            Ok(()) => Ok(Written { file, temp }),
+            Err(error) => {
+                drop(Unfinished { _file: Some(file), temp });
+                Err(error)
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::StorePath;
 use super::fresh;
@@ -19,7 +19,7 @@ impl StorePath {
     pub(super) fn stage(&self, place: &Place) -> io::Result<PathBuf> {
         match &self.temps {
             Temps::InPlace(journal) => {
-                journal.lock().unwrap_or_else(PoisonError::into_inner).prepare(self.root(), place)?;
+                journal.prepare(self.root(), place)?;
                 Ok(self.root().join(place.temp_path()))
             }
             Temps::Staged(staging) => staging.stage(place),
@@ -181,7 +181,7 @@ impl Remains {
             path.sync_folder(&folder)?;
         }
         match &path.temps {
-            Temps::InPlace(journal) => journal.lock().unwrap_or_else(PoisonError::into_inner).clear()?,
+            Temps::InPlace(journal) => journal.clear()?,
             // The path was exclusive once.
             Temps::Staged(_) => drop(remove_if_there(&list)?),
         }

@@ -40,7 +40,7 @@ pub(super) struct Staging {
 struct Own {
     folder: PathBuf,
     lock: File,
-    journal: Mutex<Journal>,
+    journal: Journal,
 }
 
 impl Staging {
@@ -66,8 +66,7 @@ impl Staging {
     /// Prepares the place, and says where its bytes go until they have a row.
     pub(super) fn stage(&self, place: &Place) -> io::Result<PathBuf> {
         let own = self.own();
-        let mut journal = own.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        patiently(|| journal.prepare(&self.root, place))?;
+        patiently(|| own.journal.prepare(&self.root, place))?;
         Ok(own.folder.join(temp_name(place)))
     }
 
@@ -120,7 +119,7 @@ impl Own {
     fn make(all: &Path, folder: PathBuf) -> io::Result<Own> {
         make_folder(&folder, all)?;
         let lock = OpenOptions::new().write(true).create_new(true).open(folder.join(LOCK_FILE))?;
-        let own = Own { lock, journal: Mutex::new(Journal::open(&folder.join(JOURNAL_FILE))?), folder };
+        let own = Own { lock, journal: Journal::open(&folder.join(JOURNAL_FILE), true)?, folder };
         sync_folder(&own.folder)?;
         Ok(own)
     }

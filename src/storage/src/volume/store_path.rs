@@ -10,12 +10,13 @@ use rustix::io::Errno;
 use tnv_common::config::WrittenPath;
 use tokio::sync::Semaphore;
 
+use super::durability::Durability;
 use super::journal::{Journal, remove_if_there, sync_folder};
 use super::mark::{self, Mark, MarkFile, MarkGuard, Owner};
 use super::room::Room;
 use super::staging::{self, Staging};
 use super::{VolumeError, fresh};
-use crate::config::Replication;
+use crate::config::{Replication, SyncPolicy};
 
 /// In an exclusive path: the folders that a process has put files into since the list was last settled.
 pub(super) const FOLDERS_FILE: &str = ".tnv-folders";
@@ -48,6 +49,7 @@ impl Prepared {
         owner: &Owner,
         free_index: u32,
         reserved_space: u64,
+        sync: SyncPolicy,
     ) -> Result<StorePath, VolumeError> {
         let root = self.folder.resolved.clone();
         let unusable = |error: io::Error| unusable(&root, &error);
@@ -73,10 +75,12 @@ impl Prepared {
                     "it is in use by another storage process, which shares it",
                 )));
             }
-            let journal = Journal::open(&root.join(FOLDERS_FILE)).map_err(unusable)?;
+            let is_synced = sync != SyncPolicy::None;
+            let journal = Journal::open(&root.join(FOLDERS_FILE), is_synced).map_err(unusable)?;
             sync_folder(&root).map_err(unusable)?;
-            Temps::InPlace(Mutex::new(journal))
+            Temps::InPlace(journal)
         };
+        let durability = Durability::of(&root, sync, mark.shared).map_err(unusable)?;
         let path = StorePath {
             index: mark.path,
             tells_what_is_cached: !mark.shared && self.file.tells_what_is_cached(),
@@ -91,6 +95,7 @@ impl Prepared {
             silent: AtomicBool::new(false),
             total: AtomicU64::new(0),
             temps,
+            durability,
         };
         path.measure().map_err(unusable)?;
         Ok(path)
@@ -113,13 +118,14 @@ pub struct StorePath {
     readers: Arc<Semaphore>,
     guard: MarkGuard,
     pub(super) temps: Temps,
+    durability: Durability,
 }
 
 /// Where bytes are until they have a row.
 #[derive(Debug)]
 pub(super) enum Temps {
     /// In the folder of their place, which only one process writes to.
-    InPlace(Mutex<Journal>),
+    InPlace(Journal),
     /// In a folder of the process that writes them.
     Staged(Staging),
 }
@@ -171,6 +177,11 @@ impl StorePath {
             return 0;
         }
         self.room.free().saturating_sub(self.reserved_space)
+    }
+
+    /// How what is written here becomes durable.
+    pub(crate) fn durability(&self) -> &Durability {
+        &self.durability
     }
 
     pub(super) fn room(&self) -> &Room {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tnv_proto::{Command, ErrorCode, Header, Request, Upload};
+use tnv_storage::SyncPolicy;
 use tokio::io::AsyncWriteExt;
 
 use crate::lab::{Lab, key, pattern};
@@ -191,4 +192,67 @@ async fn a_stop_in_the_middle_of_a_commit_waits_for_its_end() {
     storage.stop().await;
     assert_eq!(lab.rows(), (1, 1));
     assert!(!lab.files()[0].ends_with(".tmp"), "{:?}", lab.files());
+}
+
+/// Sizes around the edge of memory, of each buffer, of a preallocated file, and where three buffers are in use.
+#[tokio::test]
+async fn bytes_of_every_size_come_back_with_their_checksums_under_every_policy() {
+    const KIB: usize = 1024;
+    let edges = [16, 64, 64 + 256, 256 + 16, 272 + 256, 1024, 3 * 256 + 16, 5 * 256].map(|edge| edge * KIB);
+    let mut sizes: Vec<usize> = edges.iter().flat_map(|edge| [edge - 1, *edge, edge + 1]).collect();
+    sizes.extend([0, 1, 4095, 4096, 4097, (2 << 20) + 7]);
+    for sync in [SyncPolicy::Always, SyncPolicy::Group, SyncPolicy::None] {
+        let mut lab = Lab::new().await;
+        lab.config.sync = sync;
+        let storage = lab.start().await;
+        for size in &sizes {
+            let (file, bytes) = (format!("of {size}"), pattern(*size, (*size % 200) as u8));
+            storage.upload(&file, &bytes).await.unwrap();
+            assert!(storage.download(&file).await.unwrap() == bytes, "{file} {sync:?}");
+            let attributes = storage.stat(&file).await.unwrap();
+            assert_eq!(attributes.blake3.0, *blake3::hash(&bytes).as_bytes(), "{file} {sync:?}");
+            assert_eq!(attributes.crc32, crc32fast::hash(&bytes), "{file} {sync:?}");
+        }
+        storage.stop().await;
+        assert!(lab.files().iter().all(|file| !file.ends_with(".tmp")));
+    }
+}
+
+#[tokio::test]
+async fn with_no_memory_left_for_large_buffers_all_sizes_still_come_in() {
+    let mut lab = Lab::new().await;
+    // Less than one large buffer.
+    lab.config.buffer_memory = 1;
+    let storage = lab.start().await;
+    for size in [16_384, 16_385, 65_536, 65_537, 300_000] {
+        let (file, bytes) = (format!("of {size}"), pattern(size, 5));
+        storage.upload(&file, &bytes).await.unwrap();
+        assert!(storage.download(&file).await.unwrap() == bytes, "{file}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_small_uploads_at_once_each_id_is_won_once() {
+    const FILES: usize = 60;
+    let lab = Lab::new().await;
+    let storage = lab.start().await;
+    // Each id three times, with other bytes each time.
+    let mut uploads = Vec::new();
+    for n in 0..3 * FILES {
+        let (file, bytes) = (format!("file {}", n % FILES), pattern(500 + n, n as u8));
+        uploads.push(tokio::spawn(storage.uploader(file, bytes)));
+    }
+    let mut winners = vec![None; FILES];
+    for (n, upload) in uploads.into_iter().enumerate() {
+        match upload.await.unwrap() {
+            Ok(()) => assert_eq!(winners[n % FILES].replace(n), None, "two of them won"),
+            Err(failure) => assert_eq!(failure.code, ErrorCode::CONFLICT),
+        }
+    }
+    for (file, winner) in winners.into_iter().enumerate() {
+        let winner = winner.expect("one of them wins");
+        let bytes = storage.download(&format!("file {file}")).await.unwrap();
+        assert!(bytes == pattern(500 + winner, winner as u8), "file {file}");
+    }
+    assert_eq!((lab.files().len(), lab.rows()), (FILES, (FILES as i64, FILES as i64)));
 }

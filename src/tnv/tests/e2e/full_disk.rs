@@ -60,13 +60,19 @@ fn whole(storage: &str, id: &str, pattern: &Pattern) -> bool {
 
 #[test]
 fn a_full_disk_refuses_uploads_loses_nothing_and_can_be_freed() {
-    if !installed(&["mkfs.ext4", "mount"]) {
-        return;
+    if installed(&["mkfs.ext4", "mount"]) {
+        for sync in ["always", "group", "none"] {
+            fill_and_free(sync);
+        }
     }
+}
+
+fn fill_and_free(sync: &str) {
     let lab = Lab::new();
     let Some(disk) = Disk::mount(&lab, SIZE) else { return };
     let pattern = |n: u64| Pattern::new(n, 5_000_000);
-    let options = ["--set", "storage.reserved_space=0"];
+    let sync = format!("storage.sync={sync:?}");
+    let options = ["--set", "storage.reserved_space=0", "--set", sync.as_str()];
 
     let mut up = lab.up_with(&options);
     let mut stored = 0;
@@ -97,6 +103,31 @@ fn a_full_disk_refuses_uploads_loses_nothing_and_can_be_freed() {
     std::fs::remove_file(other).unwrap();
     eventually("room again", || (upload(&up.storage, "after", &pattern(99)) == 0).then_some(()));
     assert!(whole(&up.storage, "after", &pattern(99)));
+    assert!(up.process.terminate().success());
+    drop(disk);
+}
+
+/// The room was there when it was last measured, and is not when the blocks are asked for.
+#[test]
+fn an_upload_that_finds_the_disk_full_leaves_nothing_behind_its_refusal() {
+    if !installed(&["mkfs.ext4", "mount"]) {
+        return;
+    }
+    let lab = Lab::new();
+    let Some(disk) = Disk::mount(&lab, SIZE) else { return };
+    let mut up = lab.up_with(&["--set", "storage.reserved_space=0"]);
+    assert_eq!(upload(&up.storage, "before", &Pattern::new(1, 100)), 0);
+    let other = disk.fill();
+    // It may be seen at once that there is no room; then there was nothing to be removed.
+    for (n, size) in [30_000_000, 600_000, 5_000].into_iter().enumerate() {
+        assert_eq!(upload(&up.storage, &format!("refused {n}"), &Pattern::new(2, size)), 507);
+        assert_no_temps(Path::new(&disk.folder.join("store")));
+    }
+    std::fs::remove_file(other).unwrap();
+    eventually("room again", || {
+        (upload(&up.storage, "after", &Pattern::new(3, 30_000_000)) == 0).then_some(())
+    });
+    assert!(whole(&up.storage, "after", &Pattern::new(3, 30_000_000)));
     assert!(up.process.terminate().success());
     drop(disk);
 }

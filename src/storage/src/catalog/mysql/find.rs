@@ -86,13 +86,8 @@ pub(super) fn columns(table: u8) -> String {
 /// from when the table was small it reads all copies of the storage instead of the file's few.
 pub(super) fn copy(table: u8) -> String {
     format!(
-<<<<<<< HEAD
         "LEFT JOIN t_copy c FORCE INDEX (i_file)
-           ON c.file_table = {table} AND c.file_id = f.id AND c.storage = ? AND c.state = 'present'"
-=======
-        "LEFT JOIN t_copy c ON c.file_table = {table} AND c.file_id = f.id AND c.storage = ?
-                           AND c.state IN ('present', 'damaged')"
->>>>>>> dl
+           ON c.file_table = {table} AND c.file_id = f.id AND c.storage = ? AND c.state IN ('present', 'damaged')"
     )
 }
 

@@ -17,7 +17,7 @@ fn a_list_of_folders_that_was_cut_short_does_not_hide_the_next_one() {
     let path = &volume.paths()[0];
     // As a write that found the disk full leaves it.
     let Temps::InPlace(journal) = &path.temps else { panic!("the path is exclusive") };
-    journal.lock().unwrap().tear("000/00");
+    journal.tear("000/00");
     path.stage(&Place::new(7, 1).unwrap()).unwrap();
     let folders = super::super::journal::read(&folder.path().join(FOLDERS_FILE)).unwrap();
     assert!(folders.contains("000/000/000"), "{folders:?}");
