@@ -1,0 +1,3 @@
+//! What tnv is measured beside.
+
+pub(crate) mod nginx;
