@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn a_head_is_read_when_it_is_whole() {
         let answer = b"HTTP/1.1 200 OK\r\nServer: x\r\ncontent-length:  42 \r\n\r\nbody";
-        assert_eq!(parse(&answer[..52]).unwrap(), None);
+        assert_eq!(parse(&answer[..answer.len() - 5]).unwrap(), None);
         assert_eq!(parse(answer).unwrap(), Some((Head { status: 200, length: 42 }, answer.len() - 4)));
     }
 

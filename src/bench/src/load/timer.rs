@@ -25,9 +25,11 @@ pub(super) struct PreciseTimer(AsyncFd<OwnedFd>);
 impl PreciseTimer {
     /// # Errors
     /// If the system has no timers.
+    // What is deprecated about it are descriptors that change or close early; an OwnedFd does neither.
+    #[expect(deprecated)]
     pub(super) fn new() -> anyhow::Result<PreciseTimer> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        Ok(PreciseTimer(AsyncFd::register(timerfd_create(TimerfdClockId::Monotonic, flags)?)?))
+        Ok(PreciseTimer(AsyncFd::new(timerfd_create(TimerfdClockId::Monotonic, flags)?)?))
     }
 }
 
