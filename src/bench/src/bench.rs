@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -22,7 +23,7 @@ const PROCESSES: usize = 2;
 pub(crate) struct Bench {
     tnv: PathBuf,
     output: PathBuf,
-    /// Where servers keep their data; removed at the end.
+    /// Where servers keep their data; removed at the end, unless it is to be kept.
     folder: TempDir,
     only: Vec<String>,
     rounds: usize,
@@ -50,10 +51,12 @@ impl Bench {
             let _guard = runtime.enter();
             [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?]
         };
-        let rounds = options.rounds.map_or(if options.quick { 3 } else { 7 }, usize::from);
+        let rounds = options.rounds.map_or(if options.quick { 3 } else { 5 }, usize::from);
+        let mut folder = tempfile::Builder::new().prefix("run-").tempdir_in(output.canonicalize()?)?;
+        folder.disable_cleanup(options.keep);
         Ok(Bench {
             tnv: tnv.canonicalize()?,
-            folder: tempfile::Builder::new().prefix("run-").tempdir_in(output.canonicalize()?)?,
+            folder,
             output,
             only: options.only.clone(),
             rounds,
@@ -88,6 +91,18 @@ impl Bench {
         self.only.is_empty() || self.only.iter().any(|filter| name.contains(filter.as_str()))
     }
 
+    /// Whether a role of the program has this key and takes this value (`KEY=VALUE`). Only what it says to an unknown key
+    /// or a value counts, not whether its other keys are right.
+    pub(crate) fn knows(&self, role: &str, setting: &str) -> bool {
+        let output = Command::new(&self.tnv)
+            .args([role, "--check", "--set", setting])
+            .env_clear()
+            .current_dir(self.folder.path())
+            .output();
+        let key = setting.split('=').next().unwrap_or(setting);
+        output.is_ok_and(|output| !String::from_utf8_lossy(&output.stderr).contains(&format!("--set {key}:")))
+    }
+
     /// How often everything is measured, in turns.
     pub(crate) fn rounds(&self) -> usize {
         self.rounds
@@ -95,7 +110,7 @@ impl Bench {
 
     /// How long it is measured each time.
     pub(crate) fn window(&self) -> Window {
-        let (warm_up, measured) = if self.is_quick { (300, 1_000) } else { (1_000, 4_000) };
+        let (warm_up, measured) = if self.is_quick { (100, 300) } else { (500, 3_000) };
         Window { warm_up: Duration::from_millis(warm_up), measured: Duration::from_millis(measured) }
     }
 

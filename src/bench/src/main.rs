@@ -4,6 +4,7 @@
 mod bench;
 
 mod catalog;
+mod small;
 
 mod contents;
 mod http;
@@ -50,9 +51,13 @@ struct Options {
     #[arg(long, global = true, value_name = "FILTER")]
     only: Vec<String>,
 
-    /// How many rounds [default: 7; 3 with --quick]
+    /// How many rounds [default: 5; 3 with --quick]
     #[arg(long, global = true, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
     rounds: Option<u16>,
+
+    /// Leave the servers' data where they are: to delete many files slows some disks down for minutes
+    #[arg(long, global = true)]
+    keep: bool,
 
     /// The program to measure [default: tnv beside this program]
     #[arg(long, global = true, value_name = "PROGRAM")]
@@ -66,6 +71,9 @@ struct Options {
 
 #[derive(Debug, Clone, Subcommand)]
 enum What {
+    /// Small downloads and sizes beside nginx, small uploads beside a loop that only stores files
+    Small,
+
     /// Uploads on SQLite and MariaDB, in batches and one by one; sizes while Redis hangs
     Catalog,
 
@@ -88,6 +96,7 @@ fn main() -> ExitCode {
 
 fn run(what: What, options: &Options) -> anyhow::Result<()> {
     let measure: fn(&mut Bench) -> anyhow::Result<Report> = match what {
+        What::Small => small::measure,
         What::Catalog => catalog::measure,
         What::Drive => return bench::runtime()?.block_on(load::drive()),
     };

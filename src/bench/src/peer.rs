@@ -1,3 +1,7 @@
 //! What tnv is measured beside.
 
-pub(crate) mod nginx;
+mod bare;
+mod nginx;
+
+pub(crate) use bare::BareLoop;
+pub(crate) use nginx::Nginx;

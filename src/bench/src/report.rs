@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::Serialize;
 
+use crate::bench::Bench;
 use crate::spread::Spread;
 use crate::table::{Table, number};
+use crate::versus::Section;
 
 /// The outcome of one measurement.
 #[derive(Debug)]
@@ -76,6 +78,28 @@ struct Judged<'a> {
 }
 
 impl Report {
+    /// Of sections of contests; those of which nothing was chosen are left out.
+    pub(crate) fn of(
+        name: &'static str,
+        bench: &Bench,
+        sections: impl IntoIterator<Item = Section>,
+    ) -> Report {
+        let mut report = Report {
+            name,
+            is_quick: bench.is_quick,
+            parts: Vec::new(),
+            targets: Vec::new(),
+            figures: serde_json::Value::Null,
+        };
+        let mut figures = serde_json::Map::new();
+        for section in sections.into_iter().filter(|section| !section.targets.is_empty()) {
+            report.parts.push(section.part);
+            report.targets.extend(section.targets);
+            figures.extend(section.figures);
+        }
+        Report { figures: figures.into(), ..report }
+    }
+
     /// Writes `NAME.json` into the folder.
     ///
     /// # Errors

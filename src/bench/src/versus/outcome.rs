@@ -35,7 +35,8 @@ struct Figures {
 pub(crate) struct Section {
     pub(crate) part: (String, Table),
     pub(crate) targets: Vec<Target>,
-    pub(crate) figures: serde_json::Value,
+    /// By the names of the contests.
+    pub(crate) figures: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Outcome {
@@ -121,7 +122,7 @@ impl Section {
             figures.insert(outcome.name, sides);
             targets.extend(outcome.targets);
         }
-        Section { part: (title.into(), table), targets, figures: figures.into() }
+        Section { part: (title.into(), table), targets, figures }
     }
 }
 
