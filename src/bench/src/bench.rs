@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -34,6 +35,7 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(options: &Options) -> anyhow::Result<Bench> {
+        raise_descriptor_limit()?;
         let program = std::env::current_exe()?;
         let built = program.parent().context("this program lies in no folder")?;
         let tnv = options.tnv.clone().unwrap_or_else(|| built.join("tnv"));
@@ -171,6 +173,13 @@ impl Bench {
         // Nobody who watches it is no reason to stop.
         let _ = writeln!(std::io::stderr(), "{text}");
     }
+}
+
+/// Thousands of connections need more descriptors than the usual 1,024; servers started after this have the limit as well.
+fn raise_descriptor_limit() -> anyhow::Result<()> {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).context("cannot raise the limit of descriptors")
 }
 
 /// A runtime for one core: a load generator is one of several processes.

@@ -22,6 +22,7 @@ pub(crate) struct Cluster {
     tracker: Daemon,
     address: SocketAddr,
     tracker_at: SocketAddr,
+    id_at: SocketAddr,
     program: PathBuf,
     folder: PathBuf,
 }
@@ -75,7 +76,7 @@ impl Cluster {
         let (storage, address) = launch("storage", &[&own[..], settings].concat())?;
         wait_until_active(bench, tracker_at)?;
         let (program, folder) = (program.to_owned(), folder.to_owned());
-        Ok(Cluster { gateway: None, storage, id, tracker, address, tracker_at, program, folder })
+        Ok(Cluster { gateway: None, storage, id, tracker, address, tracker_at, id_at, program, folder })
     }
 
     /// Starts a gateway in front of it, and returns when it is ready. `settings` are more keys of the gateway.
@@ -118,6 +119,11 @@ impl Cluster {
     /// Where its tracker listens.
     pub(crate) fn tracker(&self) -> SocketAddr {
         self.tracker_at
+    }
+
+    /// Where its id server listens.
+    pub(crate) fn id(&self) -> SocketAddr {
+        self.id_at
     }
 
     /// The process of its id server.
@@ -180,8 +186,12 @@ fn start(
     }
     command.args([role, "--listen", "127.0.0.1:0"]);
     command.args(settings.iter().flat_map(|setting| ["--set", setting]));
-    let mut daemon = Daemon::start(folder, role, &mut command);
     let log = folder.join(format!("{role}.log"));
+    // What an earlier server in a folder that is kept said is not said by this one.
+    if log.exists() {
+        std::fs::remove_file(&log)?;
+    }
+    let mut daemon = Daemon::start(folder, role, &mut command);
     let mut address = None;
     daemon.wait_until("ready", || {
         address = std::fs::read_to_string(&log).ok().and_then(|log| ready_line(&log));

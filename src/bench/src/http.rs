@@ -1,6 +1,7 @@
 //! GET over HTTP/1.1 with connections kept alive, as lean as the client of tnv's own frames.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -32,10 +33,7 @@ impl Gets {
 
     /// The requests for these paths, each beginning with a slash.
     pub(crate) fn requests(paths: &[String]) -> Arc<[BytesMut]> {
-        let get = |path: &String| {
-            BytesMut::from(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes())
-        };
-        paths.iter().map(get).collect()
+        paths.iter().map(|path| BytesMut::from(request(path, None).as_bytes())).collect()
     }
 }
 
@@ -43,9 +41,7 @@ impl Exchange for Gets {
     async fn exchange(&mut self) -> anyhow::Result<()> {
         self.socket.send(any_of(&self.requests)).await?;
         let head = self.socket.head(parse).await?;
-        if (head.status, head.length) != (200, self.size) {
-            bail!("a file of {} bytes: status {}, {} bytes", self.size, head.status, head.length);
-        }
+        head.expect(200, self.size)?;
         if self.is_checked {
             self.socket.body(head.length, |_, _| Ok(())).await
         } else {
@@ -55,12 +51,67 @@ impl Exchange for Gets {
     }
 }
 
+/// GET of parts of one file, each time from anywhere in it, all of the same length.
+pub(crate) struct Parts {
+    socket: Socket,
+    path: String,
+    size: u64,
+    part: u64,
+    /// As for [`Gets`].
+    is_checked: bool,
+}
+
+impl Parts {
+    /// `size` is that of the file, `part` what is asked for each time and at most as much.
+    pub(crate) async fn connect(
+        server: SocketAddr,
+        path: String,
+        size: u64,
+        part: u64,
+    ) -> anyhow::Result<Parts> {
+        Ok(Parts { socket: Socket::connect(server).await?, path, size, part, is_checked: false })
+    }
+}
+
+impl Exchange for Parts {
+    async fn exchange(&mut self) -> anyhow::Result<()> {
+        let begin = rand::random_range(0..=self.size - self.part);
+        let request = request(&self.path, Some(begin..begin + self.part));
+        self.socket.send(request.as_bytes()).await?;
+        self.socket.head(parse).await?.expect(206, self.part)?;
+        if self.is_checked {
+            self.socket.body(self.part, |_, _| Ok(())).await
+        } else {
+            self.is_checked = true;
+            self.socket.body(self.part, |offset, bytes| contents::check(begin + offset, bytes)).await
+        }
+    }
+}
+
+/// A GET of a path, which begins with a slash: of the whole, or of these bytes.
+pub(crate) fn request(path: &str, range: Option<Range<u64>>) -> String {
+    let range =
+        range.map_or_else(String::new, |range| format!("Range: bytes={}-{}\r\n", range.start, range.end - 1));
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{range}\r\n")
+}
+
 /// What counts of the head of an answer.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Head {
     pub(crate) status: u16,
     /// Content-Length.
     pub(crate) length: u64,
+}
+
+impl Head {
+    /// # Errors
+    /// If it is another status or length.
+    pub(crate) fn expect(&self, status: u16, length: u64) -> anyhow::Result<()> {
+        if (self.status, self.length) != (status, length) {
+            bail!("status {} with {} bytes, not {status} with {length}", self.status, self.length);
+        }
+        Ok(())
+    }
 }
 
 /// The head of an answer and its length with the empty line; None while that has not come.
@@ -92,6 +143,13 @@ mod tests {
         let answer = b"HTTP/1.1 200 OK\r\nServer: x\r\ncontent-length:  42 \r\n\r\nbody";
         assert_eq!(parse(&answer[..answer.len() - 5]).unwrap(), None);
         assert_eq!(parse(answer).unwrap(), Some((Head { status: 200, length: 42 }, answer.len() - 4)));
+    }
+
+    #[test]
+    fn a_range_names_its_last_byte() {
+        let head = "GET /a HTTP/1.1\r\nHost: localhost\r\n";
+        assert_eq!(request("/a", None), format!("{head}\r\n"));
+        assert_eq!(request("/a", Some(5..7)), format!("{head}Range: bytes=5-6\r\n\r\n"));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 mod bench;
 
 mod catalog;
+mod gateway;
+mod idle;
 mod small;
 
 mod contents;
@@ -14,6 +16,7 @@ mod wire;
 
 mod cluster;
 mod cpu;
+mod memory;
 mod peer;
 
 mod report;
@@ -74,6 +77,12 @@ enum What {
     /// Small downloads and sizes beside nginx, small uploads beside a loop that only stores files
     Small,
 
+    /// Large and small GETs through gateway and storage beside nginx in front of nginx
+    Gateway,
+
+    /// What servers hold resident, alone and for each silent connection
+    Idle,
+
     /// Uploads on SQLite and MariaDB, in batches and one by one; sizes while Redis hangs
     Catalog,
 
@@ -97,6 +106,8 @@ fn main() -> ExitCode {
 fn run(what: What, options: &Options) -> anyhow::Result<()> {
     let measure: fn(&mut Bench) -> anyhow::Result<Report> = match what {
         What::Small => small::measure,
+        What::Gateway => gateway::measure,
+        What::Idle => idle::measure,
         What::Catalog => catalog::measure,
         What::Drive => return bench::runtime()?.block_on(load::drive()),
     };

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::latencies::{add_counts, counts};
 use super::{Edge, Exchange, Load, Window, closed_loop, latencies, open_loop};
-use crate::http::Gets;
+use crate::http::{Gets, Parts};
 use crate::wire::{Downloads, Sizes, Uploads};
 
 /// A load for several processes together.
@@ -35,6 +35,8 @@ pub(crate) struct Fleet {
 pub(crate) enum Work {
     /// GET of any of these paths.
     Get { paths: Vec<String>, size: u64 },
+    /// GET of parts of one path, each of so many bytes from anywhere on.
+    GetParts { path: String, size: u64, part: u64 },
     /// DOWNLOAD of any of these files, each an app, a user and an id.
     Download { files: Vec<[String; 3]>, size: u64 },
     /// FILESIZE of any of these files.
@@ -176,6 +178,9 @@ pub(crate) async fn drive() -> anyhow::Result<()> {
         Work::Get { paths, size } => {
             let requests = Gets::requests(paths);
             share.run(&mut lines, |_| Gets::connect(share.server, requests.clone(), *size)).await?
+        }
+        Work::GetParts { path, size, part } => {
+            share.run(&mut lines, |_| Parts::connect(share.server, path.clone(), *size, *part)).await?
         }
         Work::Download { files, size } => {
             let requests = Downloads::requests(&keys(files)?);
