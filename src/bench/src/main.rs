@@ -7,6 +7,7 @@ mod catalog;
 mod gateway;
 mod idle;
 mod small;
+mod stall;
 
 mod contents;
 mod http;
@@ -80,6 +81,9 @@ enum What {
     /// Large and small GETs through gateway and storage beside nginx in front of nginx
     Gateway,
 
+    /// Viewers of one film beside clients that stall, and without them
+    Stall,
+
     /// What servers hold resident, alone and for each silent connection
     Idle,
 
@@ -108,6 +112,7 @@ fn run(what: What, options: &Options) -> anyhow::Result<()> {
         What::Small => small::measure,
         What::Gateway => gateway::measure,
         What::Idle => idle::measure,
+        What::Stall => stall::measure,
         What::Catalog => catalog::measure,
         What::Drive => return bench::runtime()?.block_on(load::drive()),
     };
