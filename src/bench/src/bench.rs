@@ -1,6 +1,6 @@
 //! What every measurement needs: the program, a folder, the time it may take.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -76,13 +76,23 @@ impl Bench {
         &self.output
     }
 
-    /// A new folder for the data of one server or cluster.
+    /// A new folder for the data of one server or cluster, with a number behind its name if there is one already.
     ///
     /// # Errors
-    /// If there is one already.
+    /// If it cannot be made.
     pub(crate) fn folder(&self, name: &str) -> anyhow::Result<PathBuf> {
-        let folder = self.folder.path().join(name);
-        std::fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let mut folder = self.folder.path().join(name);
+        for number in 2.. {
+            match std::fs::create_dir(&folder) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    folder = self.folder.path().join(format!("{name}-{number}"));
+                }
+                made => {
+                    made.with_context(|| format!("cannot make {}", folder.display()))?;
+                    break;
+                }
+            }
+        }
         Ok(folder)
     }
 

@@ -3,8 +3,11 @@
 
 mod bench;
 
-mod catalog;
+mod transfer;
+
 mod small;
+
+mod catalog;
 
 mod contents;
 mod http;
@@ -71,6 +74,9 @@ struct Options {
 
 #[derive(Debug, Clone, Subcommand)]
 enum What {
+    /// Uploads and downloads of 1 GiB beside dd, iperf3 and nginx
+    Transfer,
+
     /// Small downloads and sizes beside nginx, small uploads beside a loop that only stores files
     Small,
 
@@ -96,6 +102,7 @@ fn main() -> ExitCode {
 
 fn run(what: What, options: &Options) -> anyhow::Result<()> {
     let measure: fn(&mut Bench) -> anyhow::Result<Report> = match what {
+        What::Transfer => transfer::measure,
         What::Small => small::measure,
         What::Catalog => catalog::measure,
         What::Drive => return bench::runtime()?.block_on(load::drive()),
