@@ -1,6 +1,6 @@
 //! What every measurement needs: the program, a folder, the time it may take.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,6 +28,7 @@ pub(crate) struct Bench {
     folder: TempDir,
     only: Vec<String>,
     rounds: usize,
+    files: Option<u64>,
     pub(crate) is_quick: bool,
     runtime: Runtime,
     stops: [Signal; 2],
@@ -62,6 +63,7 @@ impl Bench {
             output,
             only: options.only.clone(),
             rounds,
+            files: options.files,
             is_quick: options.quick,
             runtime,
             stops,
@@ -78,13 +80,23 @@ impl Bench {
         &self.output
     }
 
-    /// A new folder for the data of one server or cluster.
+    /// A new folder for the data of one server or cluster, with a number behind its name if there is one already.
     ///
     /// # Errors
-    /// If there is one already.
+    /// If it cannot be made.
     pub(crate) fn folder(&self, name: &str) -> anyhow::Result<PathBuf> {
-        let folder = self.folder.path().join(name);
-        std::fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let mut folder = self.folder.path().join(name);
+        for number in 2.. {
+            match std::fs::create_dir(&folder) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    folder = self.folder.path().join(format!("{name}-{number}"));
+                }
+                made => {
+                    made.with_context(|| format!("cannot make {}", folder.display()))?;
+                    break;
+                }
+            }
+        }
         Ok(folder)
     }
 
@@ -108,6 +120,11 @@ impl Bench {
     /// How often everything is measured, in turns.
     pub(crate) fn rounds(&self) -> usize {
         self.rounds
+    }
+
+    /// How many files a large store holds, if that was said.
+    pub(crate) fn files(&self) -> Option<u64> {
+        self.files
     }
 
     /// How long it is measured each time.

@@ -30,9 +30,8 @@ struct Servers {
     root: PathBuf,
 }
 
-/// Files of one size at both.
+/// The paths of files of one size.
 struct Files {
-    size: u64,
     /// At the gateway.
     tnv: Vec<String>,
     nginx: Vec<String>,
@@ -81,6 +80,6 @@ impl Servers {
                 std::io::Write::write_all(&mut file, piece)?;
             }
         }
-        Ok(Files { size, tnv: keys.iter().map(path).collect(), nginx })
+        Ok(Files { tnv: keys.iter().map(path).collect(), nginx })
     }
 }

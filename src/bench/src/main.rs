@@ -3,11 +3,19 @@
 
 mod bench;
 
-mod catalog;
-mod gateway;
-mod idle;
+mod transfer;
+
 mod small;
+
+mod gateway;
+
 mod stall;
+
+mod scale;
+
+mod idle;
+
+mod catalog;
 
 mod contents;
 mod http;
@@ -59,6 +67,10 @@ struct Options {
     #[arg(long, global = true, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
     rounds: Option<u16>,
 
+    /// How many files the large store of `scale` holds [default: 1000000; 5000 with --quick]
+    #[arg(long, global = true, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    files: Option<u64>,
+
     /// Leave the servers' data where they are: to delete many files slows some disks down for minutes
     #[arg(long, global = true)]
     keep: bool,
@@ -75,6 +87,9 @@ struct Options {
 
 #[derive(Debug, Clone, Subcommand)]
 enum What {
+    /// Uploads and downloads of 1 GiB beside dd, iperf3 and nginx
+    Transfer,
+
     /// Small downloads and sizes beside nginx, small uploads beside a loop that only stores files
     Small,
 
@@ -83,6 +98,9 @@ enum What {
 
     /// Viewers of one film beside clients that stall, and without them
     Stall,
+
+    /// Uploads and downloads at a store of many files beside one of few
+    Scale,
 
     /// What servers hold resident, alone and for each silent connection
     Idle,
@@ -109,10 +127,12 @@ fn main() -> ExitCode {
 
 fn run(what: What, options: &Options) -> anyhow::Result<()> {
     let measure: fn(&mut Bench) -> anyhow::Result<Report> = match what {
+        What::Transfer => transfer::measure,
         What::Small => small::measure,
         What::Gateway => gateway::measure,
         What::Idle => idle::measure,
         What::Stall => stall::measure,
+        What::Scale => scale::measure,
         What::Catalog => catalog::measure,
         What::Drive => return bench::runtime()?.block_on(load::drive()),
     };
