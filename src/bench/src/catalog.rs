@@ -4,18 +4,17 @@ mod outage;
 mod uploads;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::bail;
 use tnv_testbed::{MariaDb, Redis, installed};
 
-use crate::Bench;
+use crate::bench::Bench;
 use crate::report::Report;
 
 /// Connections that ask at once.
 const CONNECTIONS: usize = 32;
 /// The length of every file, in bytes.
-const SIZE: usize = 4096;
+const SIZE: u64 = 4096;
 
 /// As large as MariaDB comes; the test bed's own are smaller. Its commits are durable, and there is no binary log.
 const MARIADB: &[&str] =
@@ -50,11 +49,6 @@ struct Half {
 /// A MariaDB with its data beside that of the cluster.
 fn start_mariadb(folder: &Path) -> MariaDb {
     MariaDb::start_in_with(folder, MARIADB)
-}
-
-/// What every file holds. It is no text and no film, so nobody looks into it for long.
-fn contents() -> Arc<[u8]> {
-    (0..SIZE).map(|n| (n * 131 + 7) as u8).collect()
 }
 
 /// How the title says what was done.

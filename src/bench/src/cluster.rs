@@ -1,24 +1,30 @@
-//! A small cluster: a tracker, an id server and a storage, each its own process.
+//! A small cluster: a tracker, an id server, a storage and perhaps a gateway, each its own process.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context;
-use tnv_proto::UserId;
+use tnv_proto::{FileKey, UserId};
 use tnv_testbed::{DEADLINE, Daemon};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::Bench;
-use crate::wire::Wire;
+use crate::bench::Bench;
+use crate::wire::{Uploads, Wire};
 
 /// Servers on free ports with their data in one folder. Dropped, they are killed, those first that need the others.
 pub(crate) struct Cluster {
+    gateway: Option<(Daemon, SocketAddr)>,
     storage: Daemon,
-    _id: Daemon,
-    _tracker: Daemon,
+    id: Daemon,
+    tracker: Daemon,
     address: SocketAddr,
+    tracker_at: SocketAddr,
+    id_at: SocketAddr,
+    program: PathBuf,
+    folder: PathBuf,
 }
 
 impl Cluster {
@@ -33,10 +39,34 @@ impl Cluster {
         database: &str,
         settings: &[&str],
     ) -> anyhow::Result<Cluster> {
-        let database = format!("database.url={database}");
         let program = bench.tnv().to_owned();
+        Cluster::start_of(bench, &program, folder, database, settings)
+    }
+
+    /// The same with its catalog in a file, in a new folder of that name.
+    ///
+    /// # Errors
+    /// As [`start`](Cluster::start).
+    pub(crate) fn start_in(bench: &mut Bench, name: &str, settings: &[&str]) -> anyhow::Result<Cluster> {
+        let folder = bench.folder(name)?;
+        let database = format!("sqlite:{}", folder.join("tnv.db").display());
+        Cluster::start(bench, &folder, &database, settings)
+    }
+
+    /// As [`start`](Cluster::start), of another program.
+    ///
+    /// # Errors
+    /// The same.
+    pub(crate) fn start_of(
+        bench: &mut Bench,
+        program: &Path,
+        folder: &Path,
+        database: &str,
+        settings: &[&str],
+    ) -> anyhow::Result<Cluster> {
+        let database = format!("database.url={database}");
         let launch = |role: &str, settings: &[&str]| {
-            start(&program, folder, role, &[&[database.as_str()], settings].concat())
+            start(program, folder, role, &[&[database.as_str()], settings].concat())
         };
         let (tracker, tracker_at) = launch("tracker", &[])?;
         let (id, id_at) = launch("id", &[])?;
@@ -44,9 +74,21 @@ impl Cluster {
         let (trackers, ids) = (format!("trackers=[\"{tracker_at}\"]"), format!("ids=[\"{id_at}\"]"));
         let own = [store.as_str(), &trackers, &ids];
         let (storage, address) = launch("storage", &[&own[..], settings].concat())?;
-        let cluster = Cluster { storage, _id: id, _tracker: tracker, address };
         wait_until_active(bench, tracker_at)?;
-        Ok(cluster)
+        let (program, folder) = (program.to_owned(), folder.to_owned());
+        Ok(Cluster { gateway: None, storage, id, tracker, address, tracker_at, id_at, program, folder })
+    }
+
+    /// Starts a gateway in front of it, and returns when it is ready. `settings` are more keys of the gateway.
+    ///
+    /// # Errors
+    /// As [`start`](Cluster::start).
+    pub(crate) fn start_gateway(&mut self, settings: &[&str]) -> anyhow::Result<SocketAddr> {
+        let trackers = format!("trackers=[\"{}\"]", self.tracker_at);
+        let settings = [&[trackers.as_str()], settings].concat();
+        let (gateway, address) = start(&self.program, &self.folder, "http", &settings)?;
+        self.gateway = Some((gateway, address));
+        Ok(address)
     }
 
     /// Where its storage listens.
@@ -57,6 +99,63 @@ impl Cluster {
     /// The process of its storage.
     pub(crate) fn storage_pid(&self) -> u32 {
         self.storage.pid()
+    }
+
+    /// Where its gateway listens, if it has one.
+    pub(crate) fn gateway(&self) -> Option<SocketAddr> {
+        self.gateway.as_ref().map(|(_, address)| *address)
+    }
+
+    /// The process of its gateway, if it has one.
+    pub(crate) fn gateway_pid(&self) -> Option<u32> {
+        self.gateway.as_ref().map(|(gateway, _)| gateway.pid())
+    }
+
+    /// The process of its tracker.
+    pub(crate) fn tracker_pid(&self) -> u32 {
+        self.tracker.pid()
+    }
+
+    /// Where its tracker listens.
+    pub(crate) fn tracker(&self) -> SocketAddr {
+        self.tracker_at
+    }
+
+    /// Where its id server listens.
+    pub(crate) fn id(&self) -> SocketAddr {
+        self.id_at
+    }
+
+    /// The process of its id server.
+    pub(crate) fn id_pid(&self) -> u32 {
+        self.id.pid()
+    }
+
+    /// Uploads so many files of this size, of users `user00` to `user07`, and returns what they are called.
+    ///
+    /// # Errors
+    /// If the storage refuses one.
+    pub(crate) fn fill(&self, bench: &mut Bench, files: usize, size: u64) -> anyhow::Result<Vec<FileKey>> {
+        let storage = self.storage();
+        bench.run(async {
+            let mut uploading = JoinSet::new();
+            for n in 0..files.min(8) {
+                let share = (n..files).step_by(8).count();
+                let mut uploads = Uploads::connect(storage, &format!("user{n:02}"), size).await?;
+                uploading.spawn(async move {
+                    let mut keys = Vec::new();
+                    for _ in 0..share {
+                        keys.push(uploads.upload().await?);
+                    }
+                    anyhow::Ok(keys)
+                });
+            }
+            let mut keys = Vec::new();
+            while let Some(uploaded) = uploading.join_next().await {
+                keys.append(&mut uploaded??);
+            }
+            Ok(keys)
+        })
     }
 }
 
@@ -87,8 +186,12 @@ fn start(
     }
     command.args([role, "--listen", "127.0.0.1:0"]);
     command.args(settings.iter().flat_map(|setting| ["--set", setting]));
-    let mut daemon = Daemon::start(folder, role, &mut command);
     let log = folder.join(format!("{role}.log"));
+    // What an earlier server in a folder that is kept said is not said by this one.
+    if log.exists() {
+        std::fs::remove_file(&log)?;
+    }
+    let mut daemon = Daemon::start(folder, role, &mut command);
     let mut address = None;
     daemon.wait_until("ready", || {
         address = std::fs::read_to_string(&log).ok().and_then(|log| ready_line(&log));

@@ -2,36 +2,45 @@
 
 use anyhow::Context;
 
-/// CPU time of one process between two moments.
+/// CPU time of processes between two moments.
 #[derive(Debug)]
 pub(crate) struct Meter {
-    pid: u32,
+    pids: Vec<u32>,
     begin: f64,
     used: f64,
 }
 
 impl Meter {
     pub(crate) fn of(pid: u32) -> Meter {
-        Meter { pid, begin: 0.0, used: 0.0 }
+        Meter::over([pid])
+    }
+
+    /// Of several processes together.
+    pub(crate) fn over(pids: impl IntoIterator<Item = u32>) -> Meter {
+        Meter { pids: pids.into_iter().collect(), begin: 0.0, used: 0.0 }
     }
 
     /// # Errors
-    /// If the process is gone.
+    /// If a process is gone.
     pub(crate) fn begin(&mut self) -> anyhow::Result<()> {
-        self.begin = seconds(self.pid)?;
+        self.begin = self.now()?;
         Ok(())
     }
 
     /// # Errors
-    /// If the process is gone.
+    /// If a process is gone.
     pub(crate) fn end(&mut self) -> anyhow::Result<()> {
-        self.used = seconds(self.pid)? - self.begin;
+        self.used = self.now()? - self.begin;
         Ok(())
     }
 
     /// Seconds in user mode and in the kernel, of all threads, between the last begin and end.
     pub(crate) fn used(&self) -> f64 {
         self.used
+    }
+
+    fn now(&self) -> anyhow::Result<f64> {
+        self.pids.iter().map(|pid| seconds(*pid)).sum()
     }
 }
 
@@ -62,10 +71,14 @@ mod tests {
 
     #[test]
     fn work_is_seen() {
-        let mut meter = Meter::of(std::process::id());
+        let own = std::process::id();
+        let mut meter = Meter::of(own);
+        let mut twice = Meter::over([own, own]);
         meter.begin().unwrap();
-        while seconds(std::process::id()).unwrap() - meter.begin < 0.05 {}
+        twice.begin().unwrap();
+        while seconds(own).unwrap() - meter.begin < 0.05 {}
         meter.end().unwrap();
-        assert!(meter.used() >= 0.05);
+        twice.end().unwrap();
+        assert!(meter.used() >= 0.05 && twice.used() >= 0.08);
     }
 }

@@ -1,16 +1,22 @@
 //! Load: connections that ask one thing after the other, and how long each answer took.
 
+mod fleet;
+mod latencies;
+mod open;
+mod timer;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-/// Latencies between these are told apart by three digits, in nanoseconds.
-const SHORTEST: u64 = 1_000;
-const LONGEST: u64 = 120_000_000_000;
+pub(crate) use fleet::{Fleet, Work, drive};
+pub(crate) use latencies::{latencies, quantile_ms, record};
+pub(crate) use open::open_loop;
 
 /// What one connection does over and over.
 pub(crate) trait Exchange: Send + 'static {
@@ -22,7 +28,7 @@ pub(crate) trait Exchange: Send + 'static {
 }
 
 /// How long a load runs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Window {
     /// First, with nothing counted.
     pub(crate) warm_up: Duration,
@@ -42,7 +48,7 @@ pub(crate) enum Edge {
 pub(crate) struct Load {
     /// The measured time, as it was.
     pub(crate) elapsed: Duration,
-    /// Of each request from its first byte to the last of its answer, in nanoseconds.
+    /// Of each request from its first byte, or from when it was due, to the last of its answer, in nanoseconds.
     pub(crate) latencies: Histogram<u64>,
 }
 
@@ -62,16 +68,6 @@ impl Load {
     }
 }
 
-/// No latencies.
-pub(crate) fn latencies() -> Histogram<u64> {
-    Histogram::new_with_bounds(SHORTEST, LONGEST, 3)
-        .unwrap_or_else(|_| unreachable!("the bounds are in order"))
-}
-
-pub(crate) fn quantile_ms(latencies: &Histogram<u64>, share: f64) -> f64 {
-    latencies.value_at_quantile(share) as f64 / 1e6
-}
-
 /// A closed loop: each connection sends its next request when it has the answer to the last one. It finds out how much a
 /// server can do with so many clients; latencies are those at that rate. `at` is called at both ends of the measured
 /// time.
@@ -81,11 +77,21 @@ pub(crate) fn quantile_ms(latencies: &Histogram<u64>, share: f64) -> f64 {
 pub(crate) async fn closed_loop<E: Exchange>(
     connections: Vec<E>,
     window: Window,
-    mut at: impl FnMut(Edge),
+    at: impl FnMut(Edge),
 ) -> anyhow::Result<Load> {
     let phase = Arc::new(Phase::default());
-    let mut drivers: JoinSet<_> =
-        connections.into_iter().map(|connection| drive(connection, phase.clone())).collect();
+    let one_by_one = |connection| ask_one_by_one(connection, phase.clone());
+    let drivers = connections.into_iter().map(one_by_one).collect();
+    watch(drivers, &phase, window, at).await
+}
+
+/// Sees connections through their phases, and adds up what they took.
+async fn watch(
+    mut drivers: JoinSet<anyhow::Result<Histogram<u64>>>,
+    phase: &Phase,
+    window: Window,
+    mut at: impl FnMut(Edge),
+) -> anyhow::Result<Load> {
     // A connection that fails ends the run at once.
     unless_one_ends(&mut drivers, sleep(window.warm_up)).await?;
     at(Edge::Begin);
@@ -112,13 +118,13 @@ async fn unless_one_ends(
     }
 }
 
-async fn drive<E: Exchange>(mut connection: E, phase: Arc<Phase>) -> anyhow::Result<Histogram<u64>> {
+async fn ask_one_by_one<E: Exchange>(mut connection: E, phase: Arc<Phase>) -> anyhow::Result<Histogram<u64>> {
     let mut taken = latencies();
     while !phase.is(Phase::OVER) {
         let start = Instant::now();
         connection.exchange().await?;
         if phase.is(Phase::MEASURED) {
-            taken.saturating_record(u64::try_from(start.elapsed().as_nanos()).unwrap_or(LONGEST));
+            record(&mut taken, start.elapsed());
         }
     }
     Ok(taken)

@@ -1,60 +1,121 @@
 //! Measures tnv beside its peers. A figure of a shared machine says little by itself, so everything is a ratio to
 //! something measured in the same run, in turns. Targets are judged, but nothing here fails because one is missed.
 
+mod bench;
+
+mod transfer;
+
+mod small;
+
+mod gateway;
+
+mod stall;
+
+mod scale;
+
+mod idle;
+
 mod catalog;
 
+mod contents;
+mod http;
 mod load;
+mod socket;
 mod wire;
 
 mod cluster;
 mod cpu;
+mod memory;
+mod peer;
 
 mod report;
 mod spread;
 mod table;
+mod versus;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::{Context, bail};
-use clap::{Parser, ValueEnum};
-use tempfile::TempDir;
-use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use clap::{Parser, Subcommand};
 
-/// Measures tnv beside its peers, in one run on this machine.
+use bench::Bench;
+use report::Report;
+
+/// Measures tnv beside its peers, in one run on one machine.
 #[derive(Debug, Parser)]
 #[command(name = "tnv-bench")]
 struct Args {
-    /// What to measure
-    #[arg(value_enum, default_value_t)]
-    what: What,
+    #[command(subcommand)]
+    what: Option<What>,
 
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Debug, clap::Args)]
+struct Options {
     /// Fewer and shorter rounds: to see that everything runs, not for figures
-    #[arg(long)]
+    #[arg(long, global = true)]
     quick: bool,
 
+    /// Only the work whose name holds this, such as download-4k-32 or upload; can be given several times
+    #[arg(long, global = true, value_name = "FILTER")]
+    only: Vec<String>,
+
+    /// How many rounds [default: 5; 3 with --quick]
+    #[arg(long, global = true, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: Option<u16>,
+
+    /// How many files the large store of `scale` holds [default: 1000000; 5000 with --quick]
+    #[arg(long, global = true, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    files: Option<u64>,
+
+    /// Leave the servers' data where they are: to delete many files slows some disks down for minutes
+    #[arg(long, global = true)]
+    keep: bool,
+
     /// The program to measure [default: tnv beside this program]
-    #[arg(long, value_name = "PROGRAM")]
+    #[arg(long, global = true, value_name = "PROGRAM")]
     tnv: Option<PathBuf>,
 
     /// Where the figures go as JSON, and the servers' data while they run; it decides which disk is measured
     /// [default: bench beside the folder of this program]
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, global = true, value_name = "FOLDER")]
     output: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+#[derive(Debug, Clone, Subcommand)]
 enum What {
+    /// Uploads and downloads of 1 GiB beside dd, iperf3 and nginx
+    Transfer,
+
+    /// Small downloads and sizes beside nginx, small uploads beside a loop that only stores files
+    Small,
+
+    /// Large and small GETs through gateway and storage beside nginx in front of nginx
+    Gateway,
+
+    /// Viewers of one film beside clients that stall, and without them
+    Stall,
+
+    /// Uploads and downloads at a store of many files beside one of few
+    Scale,
+
+    /// What servers hold resident, alone and for each silent connection
+    Idle,
+
     /// Uploads on SQLite and MariaDB, in batches and one by one; sizes while Redis hangs
-    #[default]
     Catalog,
+
+    /// One of the processes that make load; its parent talks to it over standard input and output
+    #[command(hide = true)]
+    Drive,
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
+    let Args { what, options } = Args::parse();
+    match run(what.unwrap_or(What::Catalog), &options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // If not even this can be said, the exit code still tells.
@@ -64,96 +125,22 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &Args) -> anyhow::Result<()> {
-    let mut bench = Bench::new(args)?;
-    let report = match args.what {
-        What::Catalog => catalog::measure(&mut bench)?,
+fn run(what: What, options: &Options) -> anyhow::Result<()> {
+    let measure: fn(&mut Bench) -> anyhow::Result<Report> = match what {
+        What::Transfer => transfer::measure,
+        What::Small => small::measure,
+        What::Gateway => gateway::measure,
+        What::Idle => idle::measure,
+        What::Stall => stall::measure,
+        What::Scale => scale::measure,
+        What::Catalog => catalog::measure,
+        What::Drive => return bench::runtime()?.block_on(load::drive()),
     };
+    let mut bench = Bench::new(options)?;
+    let report = measure(&mut bench)?;
     let mut stdout = std::io::stdout().lock();
     write!(stdout, "{report}")?;
-    let file = report.save(&bench.output)?;
+    let file = report.save(bench.output())?;
     writeln!(stdout, "written to {}", file.display())?;
     Ok(())
-}
-
-/// What every measurement needs: the program, a folder, the time it may take.
-struct Bench {
-    tnv: PathBuf,
-    output: PathBuf,
-    /// Where servers keep their data; removed at the end.
-    folder: TempDir,
-    is_quick: bool,
-    runtime: Runtime,
-    stops: [Signal; 2],
-}
-
-impl Bench {
-    fn new(args: &Args) -> anyhow::Result<Bench> {
-        let program = std::env::current_exe()?;
-        let built = program.parent().context("this program lies in no folder")?;
-        let tnv = args.tnv.clone().unwrap_or_else(|| built.join("tnv"));
-        if !tnv.is_file() {
-            bail!("there is no {}: cargo build --release, or --tnv PROGRAM", tnv.display());
-        }
-        let output = match (&args.output, built.parent()) {
-            (Some(folder), _) => folder.clone(),
-            (None, Some(target)) => target.join("bench"),
-            (None, None) => bail!("no folder for the results: --output FOLDER"),
-        };
-        std::fs::create_dir_all(&output).with_context(|| format!("cannot make {}", output.display()))?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let stops = {
-            let _guard = runtime.enter();
-            [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?]
-        };
-        Ok(Bench {
-            tnv: tnv.canonicalize()?,
-            folder: tempfile::Builder::new().prefix("run-").tempdir_in(output.canonicalize()?)?,
-            output,
-            is_quick: args.quick,
-            runtime,
-            stops,
-        })
-    }
-
-    /// A new folder for the data of one server or cluster.
-    fn folder(&self, name: &str) -> anyhow::Result<PathBuf> {
-        let folder = self.folder.path().join(name);
-        std::fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        Ok(folder)
-    }
-
-    /// How often everything is measured, in turns.
-    fn rounds(&self) -> usize {
-        if self.is_quick { 3 } else { 7 }
-    }
-
-    /// How long it is measured each time.
-    fn window(&self) -> load::Window {
-        let (warm_up, measured) = if self.is_quick { (300, 1_000) } else { (1_000, 4_000) };
-        load::Window { warm_up: Duration::from_millis(warm_up), measured: Duration::from_millis(measured) }
-    }
-
-    /// Runs work to its end, or to the moment somebody stops this program: whoever gets the error drops the servers,
-    /// which ends them.
-    fn run<T>(&mut self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-        let [interrupt, terminate] = &mut self.stops;
-        self.runtime.block_on(async {
-            tokio::select! {
-                biased;
-                _ = interrupt.recv() => bail!("interrupted"),
-                _ = terminate.recv() => bail!("terminated"),
-                outcome = work => outcome,
-            }
-        })
-    }
-
-    /// Says how far it is.
-    fn say(&self, text: &str) {
-        let _ = writeln!(std::io::stderr(), "{text}");
-    }
-
-    fn tnv(&self) -> &Path {
-        &self.tnv
-    }
 }

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::Serialize;
 
+use crate::bench::Bench;
 use crate::spread::Spread;
 use crate::table::{Table, number};
+use crate::versus::Section;
 
 /// The outcome of one measurement.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub(crate) struct Target {
     pub(crate) what: String,
     pub(crate) ratio: Spread,
     pub(crate) goal: Goal,
+    /// The two sides, if it is not a figure by itself.
+    pub(crate) figures: Option<[Spread; 2]>,
 }
 
 /// What a ratio should be.
@@ -42,6 +46,12 @@ pub(crate) enum Goal {
 }
 
 impl Target {
+    /// The figures of one side over those of another, round by round.
+    pub(crate) fn of_rounds(what: String, ours: Vec<f64>, theirs: Vec<f64>, goal: Goal) -> Target {
+        let figures = [&ours, &theirs].map(|figures| Spread::of(figures.iter().copied()));
+        Target { what, ratio: Spread::of_ratios(ours, theirs), goal, figures: Some(figures) }
+    }
+
     fn is_met(&self) -> Option<bool> {
         match self.goal {
             Goal::AtLeast(least) => Some(self.ratio.median >= least),
@@ -68,6 +78,28 @@ struct Judged<'a> {
 }
 
 impl Report {
+    /// Of sections of contests; those of which nothing was chosen are left out.
+    pub(crate) fn of(
+        name: &'static str,
+        bench: &Bench,
+        sections: impl IntoIterator<Item = Section>,
+    ) -> Report {
+        let mut report = Report {
+            name,
+            is_quick: bench.is_quick,
+            parts: Vec::new(),
+            targets: Vec::new(),
+            figures: serde_json::Value::Null,
+        };
+        let mut figures = serde_json::Map::new();
+        for section in sections.into_iter().filter(|section| !section.targets.is_empty()) {
+            report.parts.push(section.part);
+            report.targets.extend(section.targets);
+            figures.extend(section.figures);
+        }
+        Report { figures: figures.into(), ..report }
+    }
+
     /// Writes `NAME.json` into the folder.
     ///
     /// # Errors
@@ -93,7 +125,8 @@ impl fmt::Display for Report {
         for (title, table) in &self.parts {
             writeln!(f, "{title}\n\n{table}")?;
         }
-        let mut table = Table::new(["ratio, round by round", "median", "min", "max", "target", ""]);
+        let mut table =
+            Table::new(["ratio, round by round", "ours", "peer", "ratio", "min", "max", "target", ""]);
         for target in &self.targets {
             let goal = match target.goal {
                 Goal::AtLeast(least) => format!(">= {least}"),
@@ -102,9 +135,11 @@ impl fmt::Display for Report {
             };
             let judged = target.is_met().map_or("", |is_met| if is_met { "met" } else { "not met" });
             let Spread { median, min, max } = target.ratio;
-            let ratio = [median, min, max].map(number);
-            let [median, min, max] = ratio;
-            table.row([target.what.clone(), median, min, max, goal, judged.to_owned()]);
+            let [ours, theirs] = target
+                .figures
+                .map_or_else(Default::default, |figures| figures.map(|spread| number(spread.median)));
+            let [median, min, max] = [median, min, max].map(number);
+            table.row([target.what.clone(), ours, theirs, median, min, max, goal, judged.to_owned()]);
         }
         writeln!(f, "{table}")?;
         if self.is_quick {
@@ -119,7 +154,7 @@ mod tests {
     use super::*;
 
     fn target(goal: Goal) -> Target {
-        Target { what: "ours / theirs".to_owned(), ratio: Spread::of([0.6]), goal }
+        Target { what: "ours / theirs".to_owned(), ratio: Spread::of([0.6]), goal, figures: None }
     }
 
     #[test]

@@ -1,107 +1,135 @@
-//! Connections that speak tnv's own frames, with as little work of their own as possible: they share the machine with
-//! the servers.
+//! Connections that speak tnv's own frames, encoded beforehand where that can be.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use bytes::BytesMut;
-use tnv_client::new_file_id;
 use tnv_proto::{
-    AppId, Command, Failure, FileKey, HEADER_LEN, Header, Request, STATUS_OK, Saddrs, StorageAddresses,
-    Upload, UserId,
+    AppId, Command, Download, Failure, FileKey, HEADER_LEN, Header, Request, STATUS_OK, Saddrs,
+    StorageAddresses, Upload, UserId,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
+use crate::contents;
 use crate::load::Exchange;
+use crate::socket::Socket;
 
 /// The app of all files.
 pub(crate) const APP: &str = "tnvideo";
 
 /// One connection to one server.
 pub(crate) struct Wire {
-    stream: TcpStream,
-    /// The answer, header and body.
-    answer: BytesMut,
+    socket: Socket,
 }
 
 impl Wire {
     pub(crate) async fn connect(server: SocketAddr) -> anyhow::Result<Wire> {
-        let stream =
-            TcpStream::connect(server).await.with_context(|| format!("cannot connect to {server}"))?;
-        stream.set_nodelay(true)?;
-        Ok(Wire { stream, answer: BytesMut::with_capacity(8 * 1024) })
+        Ok(Wire { socket: Socket::connect(server).await? })
     }
 
     /// Sends a whole request, and returns the body of its answer.
     ///
     /// # Errors
     /// If the server refuses, in its words.
-    pub(crate) async fn call(&mut self, request: &[u8]) -> anyhow::Result<&[u8]> {
-        self.stream.write_all(request).await?;
-        self.answer.clear();
-        let header = loop {
-            if let Some(header) = self.answer.first_chunk::<HEADER_LEN>() {
-                break Header::decode(*header)?;
-            }
-            self.receive().await?;
-        };
-        let end = HEADER_LEN + usize::try_from(header.body_len)?;
-        while self.answer.len() < end {
-            self.receive().await?;
-        }
-        let body = self.answer.get(HEADER_LEN..end).unwrap_or_default();
-        if header.status != STATUS_OK {
-            bail!("refused: {}", Failure::decode(body)?);
-        }
-        Ok(body)
+    pub(crate) async fn call(&mut self, request: &[u8]) -> anyhow::Result<Vec<u8>> {
+        self.socket.send(request).await?;
+        let length = self.answer().await?;
+        self.socket.small_body(length).await
     }
 
-    async fn receive(&mut self) -> anyhow::Result<()> {
-        if self.stream.read_buf(&mut self.answer).await? == 0 {
-            bail!("the server hung up");
+    /// Takes the header of an answer, and returns how long its body is.
+    ///
+    /// # Errors
+    /// If the server refuses, in its words.
+    async fn answer(&mut self) -> anyhow::Result<u64> {
+        let header = self
+            .socket
+            .head(|bytes| {
+                let Some(header) = bytes.first_chunk::<HEADER_LEN>() else { return Ok(None) };
+                Ok(Some((Header::decode(*header)?, HEADER_LEN)))
+            })
+            .await?;
+        if header.status != STATUS_OK {
+            bail!("refused: {}", Failure::decode(&self.socket.small_body(header.body_len).await?)?);
         }
-        Ok(())
+        Ok(header.body_len)
     }
 
     /// Asks a tracker for the storages of a user.
     pub(crate) async fn storages(&mut self, user: &UserId) -> anyhow::Result<StorageAddresses> {
         let request = Saddrs { app: AppId::new(APP)?, user: user.clone(), file: None };
-        Ok(StorageAddresses::decode(self.call(&request.to_frame()).await?)?)
+        Ok(StorageAddresses::decode(&self.call(&request.to_frame()).await?)?)
     }
 }
 
-/// UPLOAD, each time of a new file of one user.
+/// UPLOAD, each time of a new file of one user. The contents are those of [`contents`].
 pub(crate) struct Uploads {
     wire: Wire,
+    /// The request; only the file's id changes from one to the next, and large contents are sent behind it.
+    frame: BytesMut,
     user: UserId,
-    contents: Arc<[u8]>,
+    size: u64,
+    file: NewIds,
 }
 
+/// Up to this length the contents go out with the request.
+const IN_ONE_WRITE: u64 = 256 * 1024;
+
 impl Uploads {
-    pub(crate) async fn connect(
-        storage: SocketAddr,
-        user: &str,
-        contents: Arc<[u8]>,
-    ) -> anyhow::Result<Uploads> {
-        Ok(Uploads { wire: Wire::connect(storage).await?, user: UserId::new(user)?, contents })
+    pub(crate) async fn connect(storage: SocketAddr, user: &str, size: u64) -> anyhow::Result<Uploads> {
+        let (user, file) = (UserId::new(user)?, NewIds::new());
+        let mut frame = Upload { key: FileKey::new(APP, user.as_str(), &file.id())?, size }.to_frame();
+        if size <= IN_ONE_WRITE {
+            frame.extend_from_slice(&contents::whole(size as usize));
+        }
+        Ok(Uploads { wire: Wire::connect(storage).await?, frame, user, size, file })
     }
 
     /// Uploads a file, and returns what it is called.
     pub(crate) async fn upload(&mut self) -> anyhow::Result<FileKey> {
-        let key = FileKey { app: AppId::new(APP)?, user: self.user.clone(), file: new_file_id(&self.user) };
-        let upload = Upload { key, size: self.contents.len() as u64 };
-        let mut frame = upload.to_frame();
-        frame.extend_from_slice(&self.contents);
-        self.wire.call(&frame).await?;
-        Ok(upload.key)
+        self.exchange().await?;
+        Ok(FileKey::new(APP, self.user.as_str(), &self.file.id())?)
     }
 }
 
 impl Exchange for Uploads {
     async fn exchange(&mut self) -> anyhow::Result<()> {
-        self.upload().await.map(drop)
+        // App and user lie in fields of 16 and 256 bytes.
+        const FILE: usize = HEADER_LEN + 16 + 256;
+        let id = self.file.next();
+        self.frame[FILE..FILE + id.len()].copy_from_slice(id.as_bytes());
+        self.wire.socket.send(&self.frame).await?;
+        if self.size > IN_ONE_WRITE {
+            for piece in contents::pieces(self.size) {
+                self.wire.socket.send(piece).await?;
+            }
+        }
+        match self.wire.answer().await? {
+            0 => Ok(()),
+            length => bail!("the answer to an UPLOAD has {length} bytes"),
+        }
+    }
+}
+
+/// New file ids, as long as those that clients make, and cheaper.
+struct NewIds {
+    origin: u64,
+    count: u64,
+}
+
+impl NewIds {
+    fn new() -> NewIds {
+        NewIds { origin: rand::random(), count: 0 }
+    }
+
+    fn next(&mut self) -> String {
+        self.count += 1;
+        self.id()
+    }
+
+    /// The last one.
+    fn id(&self) -> String {
+        format!("{:016x}{:020x}", self.origin, self.count)
     }
 }
 
@@ -117,7 +145,7 @@ impl Sizes {
     pub(crate) async fn connect(
         storage: SocketAddr,
         requests: Arc<[BytesMut]>,
-        size: usize,
+        size: u64,
     ) -> anyhow::Result<Sizes> {
         Ok(Sizes { wire: Wire::connect(storage).await?, requests, size: i64::try_from(size)? })
     }
@@ -130,11 +158,76 @@ impl Sizes {
 
 impl Exchange for Sizes {
     async fn exchange(&mut self) -> anyhow::Result<()> {
-        let any = rand::random_range(0..self.requests.len());
-        let size = self.wire.call(&self.requests[any]).await?;
+        let size = self.wire.call(any_of(&self.requests)).await?;
         if size != self.size.to_be_bytes() {
             bail!("a file of {} bytes is said to have {size:?}", self.size);
         }
         Ok(())
+    }
+}
+
+/// DOWNLOAD, each time of any of some files, whole.
+pub(crate) struct Downloads {
+    wire: Wire,
+    requests: Arc<[BytesMut]>,
+    size: u64,
+    /// Whether the bytes have been compared; after that only their number is.
+    is_checked: bool,
+}
+
+impl Downloads {
+    /// `size` is what all files have.
+    pub(crate) async fn connect(
+        storage: SocketAddr,
+        requests: Arc<[BytesMut]>,
+        size: u64,
+    ) -> anyhow::Result<Downloads> {
+        Ok(Downloads { wire: Wire::connect(storage).await?, requests, size, is_checked: false })
+    }
+
+    /// The requests for these files.
+    pub(crate) fn requests(keys: &[FileKey]) -> Arc<[BytesMut]> {
+        let whole = |key: &FileKey| Download { key: key.clone(), offset: 0, size: 0 }.to_frame();
+        keys.iter().map(whole).collect()
+    }
+}
+
+impl Exchange for Downloads {
+    async fn exchange(&mut self) -> anyhow::Result<()> {
+        self.wire.socket.send(any_of(&self.requests)).await?;
+        let length = self.wire.answer().await?;
+        if length != self.size {
+            bail!("a file of {} bytes comes with {length}", self.size);
+        }
+        if self.is_checked {
+            self.wire.socket.body(length, |_, _| Ok(())).await
+        } else {
+            self.is_checked = true;
+            self.wire.socket.body(length, contents::check).await
+        }
+    }
+}
+
+/// One of several requests, each as likely.
+pub(crate) fn any_of(requests: &[BytesMut]) -> &BytesMut {
+    match requests {
+        [only] => only,
+        _ => &requests[rand::random_range(0..requests.len())],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_in_a_frame_can_be_changed_in_place() {
+        let mut ids = NewIds::new();
+        let frame = |id: &str| Upload { key: FileKey::new(APP, "user", id).unwrap(), size: 7 }.to_frame();
+        let mut changed = frame(&ids.id());
+        let next = ids.next();
+        assert_eq!(next.len(), 36);
+        changed[282..282 + 36].copy_from_slice(next.as_bytes());
+        assert_eq!(changed, frame(&next));
     }
 }

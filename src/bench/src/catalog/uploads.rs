@@ -3,8 +3,8 @@
 use serde::Serialize;
 use tnv_testbed::MariaDb;
 
-use super::{CONNECTIONS, Half, SIZE, contents, method, start_mariadb};
-use crate::Bench;
+use super::{CONNECTIONS, Half, SIZE, method, start_mariadb};
+use crate::bench::Bench;
 use crate::cluster::Cluster;
 use crate::cpu::Meter;
 use crate::load::{Edge, Load, closed_loop, latencies, quantile_ms};
@@ -91,14 +91,14 @@ impl Variant {
     fn run(&mut self, bench: &mut Bench) -> anyhow::Result<()> {
         // What others wrote is on the disk before this begins.
         rustix::fs::sync();
-        let (window, storage, contents) = (bench.window(), self.cluster.storage(), contents());
+        let (window, storage) = (bench.window(), self.cluster.storage());
         let mut meters = vec![Meter::of(self.cluster.storage_pid())];
         meters.extend(self.mariadb.as_ref().map(|server| Meter::of(server.pid())));
         let mut measured = Ok(());
         let load = bench.run(async {
             let mut connections = Vec::new();
             for n in 0..CONNECTIONS {
-                connections.push(Uploads::connect(storage, &format!("user{n:02}"), contents.clone()).await?);
+                connections.push(Uploads::connect(storage, &format!("user{n:02}"), SIZE).await?);
             }
             let at = |edge| {
                 let read = |meter: &mut Meter| if edge == Edge::Begin { meter.begin() } else { meter.end() };
@@ -174,11 +174,8 @@ fn table(figures: &[Figures]) -> Table {
 fn targets(variants: &[Variant]) -> Vec<Target> {
     let target = |ours: usize, theirs: usize, goal| {
         let (ours, theirs) = (&variants[ours], &variants[theirs]);
-        Target {
-            what: format!("uploads/s: {} / {}", ours.name, theirs.name),
-            ratio: Spread::of_ratios(ours.rates(), theirs.rates()),
-            goal,
-        }
+        let what = format!("uploads/s: {} / {}", ours.name, theirs.name);
+        Target::of_rounds(what, ours.rates().collect(), theirs.rates().collect(), goal)
     };
     vec![target(1, 0, Goal::AtLeast(MARIADB_SHARE)), target(0, 2, Goal::None), target(1, 3, Goal::None)]
 }

@@ -12,6 +12,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, getrlimit, setrlimit};
+
 /// No event these tests wait for takes anywhere near as long, not even on a loaded machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -47,6 +49,16 @@ pub(crate) fn installed(programs: &[&str]) -> bool {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{missing:?} must be installed in CI");
     say(&format!("skipped: {missing:?} not installed"));
     false
+}
+
+/// Many connections need more descriptors than the usual 1,024; servers started after this have the limit as well.
+#[track_caller]
+pub(crate) fn raise_descriptor_limit(needed: u64) {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let most = limit.current;
+    assert!(most.is_none_or(|most| most > needed), "at most {most:?} descriptors, {needed} are needed");
 }
 
 /// Every regular file below `folder`.

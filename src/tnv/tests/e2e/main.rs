@@ -16,6 +16,7 @@ mod keepalived;
 mod kill;
 mod library;
 mod memory;
+mod mixed;
 mod players;
 mod several;
 mod shared_volume;

@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use crate::harness::frames::{DOWNLOAD, FILESIZE, Wire, frame, key, range};
 use crate::harness::lab::{APP, Lab, Role, USER, wait_active};
 use crate::harness::pattern::Pattern;
-use crate::harness::say;
 use crate::harness::web::{Web, request};
+use crate::harness::{raise_descriptor_limit, say};
 
 const IDLE: usize = 3000;
 const SIZE: u64 = 2 << 30;
@@ -18,7 +18,8 @@ const GATEWAY_BAR_KIB: u64 = 64 * 1024;
 /// A 2 GiB file up, down and through the gateway beside 3,000 idle connections.
 #[test]
 fn the_peak_stays_below_128_mib() {
-    raise_descriptor_limit();
+    // Both ends of each connection.
+    raise_descriptor_limit(2 * IDLE as u64);
     let lab = Lab::new();
     let up = lab.up();
     let ports = [&up.tracker, &up.id, &up.storage, &up.http];
@@ -135,17 +136,4 @@ fn peak_kib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
-/// Both ends of 3,000 connections need more descriptors than the usual 1,024; the server inherits the limit.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit).unwrap();
-    assert!(
-        limit.current.is_none_or(|most| most > 2 * IDLE as u64),
-        "at most {:?} descriptors",
-        limit.current
-    );
 }

@@ -1,0 +1,137 @@
+//! Clients that ask for the whole film and then hardly read.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tnv_proto::{Download, Request, STATUS_OK};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::viewers::header;
+use super::{FILM, Source};
+use crate::contents;
+use crate::http::{parse, request};
+
+/// How many there are, and how much each reads in a second; 0 = nothing at all.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    pub(super) count: usize,
+    pub(super) bytes: usize,
+}
+
+/// What is looked at in the end of an answer that was not read before, in bytes.
+const SAMPLE: usize = 4096;
+/// How long that may take: it should have been there all the time.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// All of them, reading at their pace. They are gone when this is dropped. Turns are shorter than any deadline of a
+/// server, so nobody has to be replaced.
+pub(super) struct Idlers {
+    reading: JoinSet<anyhow::Result<Idler>>,
+    until: tokio::sync::watch::Sender<bool>,
+}
+
+/// One of them.
+struct Idler {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+impl Idlers {
+    /// Connects them all. Whether they are answered is seen in the end.
+    ///
+    /// # Errors
+    /// If one cannot connect.
+    pub(super) async fn gather(source: &Source, pace: Pace) -> anyhow::Result<Idlers> {
+        let request = if source.is_http {
+            request(&crate::gateway::path(&source.film), None).into_bytes()
+        } else {
+            Download { key: source.film.clone(), offset: 0, size: 0 }.to_frame().to_vec()
+        };
+        let (until, over) = tokio::sync::watch::channel(false);
+        let mut reading = JoinSet::new();
+        for _ in 0..pace.count {
+            let mut stream = TcpStream::connect(source.server).await.context("one of many clients")?;
+            stream.write_all(&request).await?;
+            let idler = Idler { stream, received: Vec::new() };
+            let mut over = over.clone();
+            reading.spawn(async move {
+                let mut idler = idler;
+                tokio::select! {
+                    _ = over.wait_for(|over| *over) => Ok(idler),
+                    error = idler.read_slowly(pace.bytes) => Err(error),
+                }
+            });
+        }
+        Ok(Idlers { reading, until })
+    }
+
+    /// How many had an answer and are still connected.
+    ///
+    /// # Errors
+    /// If an answer is a wrong one.
+    pub(super) async fn held(mut self, source: &Source) -> anyhow::Result<usize> {
+        self.until.send(true)?;
+        let mut held = 0;
+        while let Some(idler) = self.reading.join_next().await {
+            // One whose connection broke is not held.
+            if let Ok(mut idler) = idler? {
+                held += usize::from(idler.is_held(source.is_http).await?);
+            }
+        }
+        Ok(held)
+    }
+}
+
+impl Idler {
+    /// Reads so many bytes each second, for as long as it is let; returns only if that fails.
+    async fn read_slowly(&mut self, bytes: usize) -> anyhow::Error {
+        if bytes == 0 {
+            return std::future::pending().await;
+        }
+        let mut piece = vec![0; bytes];
+        // From the first second on, each at a moment of its own.
+        let mut next = Instant::now() + Duration::from_millis(rand::random_range(0..1_000));
+        loop {
+            sleep_until(next).await;
+            next += Duration::from_secs(1);
+            match self.stream.read(&mut piece).await {
+                Ok(0) => return anyhow::anyhow!("hung up"),
+                Ok(read) => self.received.extend_from_slice(&piece[..read]),
+                Err(error) => return error.into(),
+            }
+        }
+    }
+
+    /// Whether it was answered, rightly, and still is connected.
+    async fn is_held(&mut self, is_http: bool) -> anyhow::Result<bool> {
+        let ready = timeout(PATIENCE, self.stream.ready(Interest::READABLE)).await;
+        if !ready.is_ok_and(|ready| ready.is_ok_and(|ready| !ready.is_read_closed())) {
+            return Ok(false);
+        }
+        let mut sample = [0; SAMPLE];
+        if let Ok(Ok(read)) = timeout(PATIENCE, self.stream.read(&mut sample)).await {
+            self.received.extend_from_slice(&sample[..read]);
+        }
+        let (is_success, length, behind) = if is_http {
+            match parse(&self.received)? {
+                Some((head, behind)) => (head.status == 200, head.length, behind),
+                None => return Ok(false),
+            }
+        } else {
+            match header(&self.received)? {
+                Some((header, behind)) => (header.status == STATUS_OK, header.body_len, behind),
+                None => return Ok(false),
+            }
+        };
+        if is_success && length != FILM {
+            bail!("{length} bytes instead of {FILM}");
+        }
+        if is_success {
+            contents::check(0, &self.received[behind..])?;
+        }
+        Ok(is_success)
+    }
+}
