@@ -87,10 +87,12 @@ impl Connection {
     /// Tries to hand something to the socket until it takes some of it, within the pace of the body.
     async fn push(&mut self, mut attempt: impl FnMut(&TcpStream) -> io::Result<usize>) -> io::Result<usize> {
         let stream = &self.stream;
-        let pushing = stream.async_io(Interest::WRITABLE, || loop {
-            match attempt(stream) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                outcome => return outcome,
+        let pushing = stream.async_io(Interest::WRITABLE, || {
+            loop {
+                match attempt(stream) {
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    outcome => return outcome,
+                }
             }
         });
         let (sent, waited) = self.timer.within(self.pace.left(), "the reply", pushing).await?;
