@@ -13,6 +13,7 @@ pub mod host;
 pub mod limits;
 pub mod metrics;
 pub mod mysql;
+pub mod reactors;
 pub mod server;
 pub mod socket;
 pub mod sqlite;

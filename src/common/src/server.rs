@@ -15,6 +15,7 @@ use crate::clients::{Client, Clients};
 use crate::connection::{Connection, Interrupt, Reply};
 use crate::limits::Limits;
 use crate::metrics::{Ending, Exchange, Metrics};
+use crate::reactors::Dealer;
 use crate::socket;
 
 /// Connections over the limit that are being told so, at once. More wait in the kernel's queue.
@@ -98,6 +99,7 @@ pub async fn serve<S: Service>(
         limits: Arc::new(limits),
         admission,
         refusals: Arc::new(Semaphore::new(MAX_REFUSALS)),
+        dealer: Dealer::new(),
         shutdown,
     };
     let mut tasks = JoinSet::new();
@@ -127,6 +129,7 @@ struct Acceptor<S> {
     clients: Clients,
     admission: Admission,
     refusals: Arc<Semaphore>,
+    dealer: Dealer,
     shutdown: CancellationToken,
 }
 
@@ -134,20 +137,36 @@ impl<S: Service> Acceptor<S> {
     /// Serves a connection in a task of its own, or refuses it there.
     async fn start(&self, stream: TcpStream, peer: SocketAddr, tasks: &mut JoinSet<()>) {
         let (limits, shutdown) = (self.limits.clone(), self.shutdown.clone());
-        let connect = move |client| Connection::new(stream, peer, S::SERVER, limits, client, shutdown);
+        // A socket belongs to one reactor.
+        let stream = match stream.into_std() {
+            Ok(stream) => stream,
+            Err(error) => return tracing::warn!(%peer, %error, "cannot serve a connection"),
+        };
+        let connect = move |client| {
+            TcpStream::from_std(stream)
+                .map(|stream| Connection::new(stream, peer, S::SERVER, limits, client, shutdown))
+                .inspect_err(|error| tracing::warn!(%peer, %error, "cannot serve a connection"))
+        };
         match self.admit(peer) {
             Ok((permit, client)) => {
+                let place = self.dealer.deal();
+                let reactor = place.reactor.clone();
                 let service = self.service.clone();
                 let connected = Metrics::global().connected(S::SERVER);
-                tasks.spawn(async move {
-                    converse(&*service, connect(client)).await;
-                    drop((permit, connected));
-                });
+                let serve = async move {
+                    if let Ok(connection) = connect(client) {
+                        converse(&*service, connection).await;
+                    }
+                    drop((permit, place, connected));
+                };
+                tasks.spawn_on(serve, &reactor);
             }
             Err(failure) => {
                 let Ok(slot) = self.refusals.clone().acquire_owned().await else { return };
                 tasks.spawn(async move {
-                    turn_away(connect(Client::unlimited()), &failure).await;
+                    if let Ok(connection) = connect(Client::unlimited()) {
+                        turn_away(connection, &failure).await;
+                    }
                     drop(slot);
                 });
             }
@@ -233,7 +252,8 @@ async fn exchange<S: Service>(
     };
     connection.begin_body(header.body_len);
     let (command, outcome) = match command {
-        Ok(command) => (Some(command), service.call(command, connection, session).await),
+        // Boxed, so that only a connection that is being served has the memory for it: it is the largest part.
+        Ok(command) => (Some(command), Box::pin(service.call(command, connection, session)).await),
         Err(failure) => (None, Err(Interrupt::Refused(failure))),
     };
     let (ending, replied) = reply(connection, command.map_or("?", Command::name), outcome).await;
