@@ -6,8 +6,8 @@ use tnv_proto::HEADER_LEN;
 
 use super::{Halt, Sending, mismatch};
 
-/// The longest body that is copied rather than sent from the page cache: sendfile takes one system call more.
-pub(super) const SMALL: u64 = 64 * 1024;
+/// The longest body that is copied rather than sent from the page cache: sendfile takes more system calls.
+const SMALL: u64 = 16 * 1024;
 
 thread_local! {
     /// Where header and body meet. Never held across a wait.

@@ -23,7 +23,7 @@ pub(super) const FOLDERS_FILE: &str = ".tnv-folders";
 
 /// Threads that wait for one store path's disk so that something can be sent, at most: others are left for everybody
 /// else.
-const READERS: usize = 16;
+const READERS: usize = 8;
 
 /// A store path whose mark has been read, but not judged yet.
 #[derive(Debug)]

@@ -1,9 +1,10 @@
 //! What a storage sends, and what it had better not.
 
 use tnv_proto::{Checksum, Download, ErrorCode, HEADER_LEN, Header, Request, STATUS_OK};
+use tnv_storage::SendMode;
 use tokio::io::AsyncReadExt;
 
-use crate::lab::{Lab, key, pattern};
+use crate::lab::{Lab, key, pattern, until};
 
 #[tokio::test]
 async fn a_read_of_another_file_than_the_expected_one_is_refused() {
@@ -31,6 +32,49 @@ async fn a_file_shorter_than_its_row_is_an_error() {
     assert_eq!(wire.download("short").await.unwrap_err().code, ErrorCode::INTERNAL);
     // The refusal was whole, so the connection lives on.
     assert_eq!(wire.download("none").await.unwrap_err().code, ErrorCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_marked_and_stays_its_owners() {
+    let lab = Lab::new().await;
+    let storage = lab.start().await;
+    let damaged = "SELECT count(*) FROM t_copy WHERE state = 'damaged'";
+    for (name, damage) in [("longer", 1001), ("shorter", 999), ("other", 1000)] {
+        storage.upload(name, &pattern(1000, 1)).await.unwrap();
+        let told = storage.stat(name).await.unwrap();
+        let mut bytes = pattern(damage, 1);
+        bytes[500] ^= 1;
+        std::fs::write(lab.only_file(), bytes).unwrap();
+        assert_eq!(storage.download(name).await.unwrap_err().code, ErrorCode::INTERNAL, "{name}");
+        until(|| lab.count(damaged) == 1).await;
+        let failure = storage.download(name).await.unwrap_err();
+        assert_eq!(failure.code, ErrorCode::INTERNAL, "{name}");
+        assert!(failure.text.contains("is damaged here"), "{name}: {failure}");
+        assert_eq!(storage.stat(name).await.unwrap(), told);
+        assert!(storage.upload(name, b"again").await.is_err(), "its id is taken");
+        storage.delete(name).await.unwrap();
+        assert_eq!(storage.download(name).await.unwrap_err().code, ErrorCode::NOT_FOUND);
+        lab.until_files(0).await;
+    }
+}
+
+#[tokio::test]
+async fn bytes_of_a_damaged_file_are_not_taken_for_its_end() {
+    const LEN: usize = 4 << 20;
+    let mut lab = Lab::new().await;
+    lab.config.send_mode = SendMode::Copy;
+    let storage = lab.start().await;
+    storage.upload("rotten", &pattern(LEN, 1)).await.unwrap();
+    let mut bytes = pattern(LEN, 1);
+    bytes[LEN / 2] ^= 1;
+    std::fs::write(lab.only_file(), bytes).unwrap();
+    let mut wire = storage.connect().await;
+    wire.send(&Download { key: key("rotten"), offset: 0, size: 0 }.to_frame()).await;
+    let mut got = Vec::new();
+    let _ = wire.0.read_to_end(&mut got).await;
+    assert!(got.len() < HEADER_LEN + LEN, "{}", got.len());
+    until(|| lab.count("SELECT count(*) FROM t_copy WHERE state = 'damaged'") == 1).await;
+    assert!(storage.download("rotten").await.unwrap_err().text.contains("is damaged here"));
 }
 
 #[tokio::test]
