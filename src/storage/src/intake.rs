@@ -240,13 +240,14 @@ impl<S: Shelf> Lane<S> {
         }
         drop(written);
         let outcomes = self.runtime.block_on(self.shared.files.catalog().insert_all(files));
+        let mut stored = Vec::with_capacity(answers.len());
         for ((placed, attributes, answer, token), outcome) in answers.into_iter().zip(outcomes) {
             if let Ok(true) = outcome {
                 if let Some(reservation) = placed.reservation {
                     reservation.keep();
                 }
                 publish(&*placed.names, &placed.place);
-                let _ = answer.send(Ok(attributes));
+                stored.push((answer, attributes));
                 continue;
             }
             let files = self.shared.files.clone();
@@ -255,6 +256,10 @@ impl<S: Shelf> Lane<S> {
                 let _ = answer.send(concluded.map(|()| attributes));
                 drop(token);
             });
+        }
+        // All at once, so that the reactor is woken once.
+        for (answer, attributes) in stored {
+            let _ = answer.send(Ok(attributes));
         }
     }
 }

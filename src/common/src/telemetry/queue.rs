@@ -10,6 +10,9 @@ use tracing_subscriber::fmt::MakeWriter;
 /// Bytes of lines that may wait. As many again are held while they are written.
 const MAX_WAITING: usize = 4 * 1024 * 1024;
 
+/// Between two looks for lines while some keep coming: to be woken for each would cost those who log more than the line.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// How long the end of the process may be held up by lines that are still waiting.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -35,6 +38,8 @@ struct State {
     dropped: u64,
     /// Of the dropped lines, those the log does not mention yet.
     unreported: u64,
+    /// The writer waits to be woken.
+    idle: bool,
     closed: bool,
     stopped: bool,
 }
@@ -109,8 +114,11 @@ impl Shared {
         }
         state.waiting += line.len();
         state.lines.push_back(line);
+        let idle = std::mem::take(&mut state.idle);
         drop(state);
-        self.wake.notify_one();
+        if idle {
+            self.wake.notify_one();
+        }
     }
 
     fn run(&self, mut output: impl Write) {
@@ -127,6 +135,7 @@ impl Shared {
             if report > 0 {
                 tracing::warn!(lines = report, "log lines were dropped");
             }
+            std::thread::sleep(PAUSE);
         }
         self.lock().stopped = true;
         self.stopped.notify_all();
@@ -134,7 +143,10 @@ impl Shared {
 
     /// Waits for lines and takes them all; `None` once the log has ended and every line is taken.
     fn next_lines(&self) -> Option<VecDeque<Vec<u8>>> {
-        let idle = |state: &mut State| state.lines.is_empty() && !state.closed;
+        let idle = |state: &mut State| {
+            state.idle = state.lines.is_empty() && !state.closed;
+            state.idle
+        };
         let waited = self.wake.wait_while(self.lock(), idle);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner);
         state.waiting = 0;

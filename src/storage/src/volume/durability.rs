@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use std::thread::{Builder, scope};
+use std::thread::{Builder, available_parallelism, scope};
 use std::time::Instant;
 
 use rustix::fs::{fstatfs, syncfs};
@@ -19,8 +19,11 @@ use crate::config::SyncPolicy;
 /// File systems on this machine whose `syncfs` waits until all is durable and reports what failed: ext2 to ext4, XFS,
 /// Btrfs and F2FS.
 const HONEST: [u64; 4] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010];
-/// Groups that become durable at once.
-const GROUP_LANES: usize = 2;
+/// Groups under way at once, at most; one for two processors: where nobody waits for a disk, more only get in each
+/// other's way.
+const GROUP_LANES: usize = 4;
+/// Groups that become durable at once, at least: one is written while the other waits for the disk.
+const SYNCED_LANES: usize = 2;
 /// Files that become durable at once where each is synced by itself.
 const SINGLE_LANES: usize = 32;
 /// Files in a group, at most.
@@ -36,6 +39,7 @@ pub(crate) struct Durability {
     /// for each group that is under way, opened before the first file is written.
     whole: Mutex<Vec<File>>,
     costs: Mutex<Costs>,
+    lanes: usize,
     is_local: bool,
 }
 
@@ -45,20 +49,22 @@ impl Durability {
         let folder = File::open(root)?;
         let kind = fstatfs(&folder)?.f_type as u64;
         let is_local = !is_shared && HONEST.contains(&kind);
+        let least = if policy == SyncPolicy::None { 1 } else { SYNCED_LANES };
+        let lanes = (available_parallelism().map_or(1, usize::from) / 2).clamp(least, GROUP_LANES);
         let whole = match policy {
             SyncPolicy::Group if is_local => {
-                (0..GROUP_LANES).map(|_| File::open(root)).collect::<io::Result<_>>()?
+                (0..lanes).map(|_| File::open(root)).collect::<io::Result<_>>()?
             }
             _ => Vec::new(),
         };
-        Ok(Durability { policy, whole: Mutex::new(whole), costs: Mutex::default(), is_local })
+        Ok(Durability { policy, whole: Mutex::new(whole), costs: Mutex::default(), lanes, is_local })
     }
 
     /// How many groups may be under way, and how many files there may be in each. Where nothing is shared but the wait,
     /// as on a network file system, each file goes by itself.
     pub(crate) fn lanes(&self) -> (usize, usize) {
         match self.policy {
-            SyncPolicy::Group | SyncPolicy::None if self.is_local => (GROUP_LANES, MAX_GROUP),
+            SyncPolicy::Group | SyncPolicy::None if self.is_local => (self.lanes, MAX_GROUP),
             _ => (SINGLE_LANES, 1),
         }
     }
