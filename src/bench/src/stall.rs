@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::Serialize;
 use tnv_proto::FileKey;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::bench::Bench;
 use crate::cluster::Cluster;
@@ -141,18 +141,19 @@ impl Crowd {
     ) -> anyhow::Result<Turn> {
         let gateway = cluster.gateway_pid().context("the gateway is gone")?;
         let pids = [cluster.storage_pid(), gateway];
-        // What the turn before left behind is closed, and what is new is where it stays.
-        let pause = Duration::from_millis(if bench.is_quick { 300 } else { 1_500 });
+        let patience = Duration::from_secs(if bench.is_quick { 2 } else { 10 });
         let mut meter = Meter::over(pids);
         let mut seen = Seen::default();
         let load: Load = bench.run(async {
-            sleep(pause).await;
+            // What the turn before left behind is closed.
+            until_quiet(pids, patience).await?;
             pids.iter().try_for_each(|pid| forget_peak(*pid))?;
             let idlers = match self.pace {
                 Some(pace) => Some(Idlers::gather(source, pace).await?),
                 None => None,
             };
-            sleep(pause).await;
+            // All buffers are full that will be.
+            until_quiet(pids, patience).await?;
             meter.begin()?;
             let (load, failed) = Viewers::watch(source, window).await?;
             meter.end()?;
@@ -184,6 +185,21 @@ impl Crowd {
             gateway_peak_mib: spread(|seen| seen.gateway as f64 / 1024.0),
         }
     }
+}
+
+/// Waits until these processes have next to nothing to do, or for so long.
+async fn until_quiet(pids: [u32; 2], patience: Duration) -> anyhow::Result<()> {
+    const LOOK: Duration = Duration::from_millis(250);
+    let (begin, mut meter) = (Instant::now(), Meter::over(pids));
+    while begin.elapsed() < patience {
+        meter.begin()?;
+        sleep(LOOK).await;
+        meter.end()?;
+        if meter.used() <= 0.04 * LOOK.as_secs_f64() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// What else was seen of those contests that were played.
