@@ -131,7 +131,15 @@ enum What {
 type Measure = fn(&mut Bench) -> anyhow::Result<Report>;
 
 /// What `all` is, in this order.
-const ALL: &[Measure] = &[transfer::measure, small::measure, catalog::measure];
+const ALL: &[Measure] = &[
+    transfer::measure,
+    small::measure,
+    gateway::measure,
+    stall::measure,
+    scale::measure,
+    idle::measure,
+    catalog::measure,
+];
 
 fn main() -> ExitCode {
     let Args { what, options } = Args::parse();

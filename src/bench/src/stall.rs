@@ -100,7 +100,7 @@ pub(crate) fn measure(bench: &mut Bench) -> anyhow::Result<Report> {
 
 /// How long the viewers are watched in each turn.
 fn window(bench: &Bench) -> Duration {
-    Duration::from_millis(if bench.is_quick { 1_500 } else { 8_000 })
+    Duration::from_millis(if bench.is_quick { 1_000 } else { 8_000 })
 }
 
 fn crowds(bench: &Bench) -> [Crowd; 3] {
@@ -141,7 +141,7 @@ impl Crowd {
     ) -> anyhow::Result<Turn> {
         let gateway = cluster.gateway_pid().context("the gateway is gone")?;
         let pids = [cluster.storage_pid(), gateway];
-        let patience = Duration::from_secs(if bench.is_quick { 2 } else { 10 });
+        let patience = Duration::from_secs(if bench.is_quick { 1 } else { 10 });
         let mut meter = Meter::over(pids);
         let mut seen = Seen::default();
         let load: Load = bench.run(async {
