@@ -1,5 +1,7 @@
 //! Clients that ask for the whole film and then hardly read.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -7,7 +9,7 @@ use tnv_proto::{Download, Request, STATUS_OK};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::viewers::header;
 use super::{FILM, Source};
@@ -26,8 +28,10 @@ const SAMPLE: usize = 4096;
 /// How long that may take: it should have been there all the time.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// All of them, reading at their pace. They are gone when this is dropped. Turns are shorter than any deadline of a
-/// server, so nobody has to be replaced.
+/// A server cuts off after a minute whoever does not read. Before that each leaves by itself, and another one comes.
+const LIFE: Duration = Duration::from_secs(50);
+
+/// All of them, reading at their pace. They are gone when this is dropped.
 pub(super) struct Idlers {
     reading: JoinSet<anyhow::Result<Idler>>,
     until: tokio::sync::watch::Sender<bool>,
@@ -35,6 +39,8 @@ pub(super) struct Idlers {
 
 /// One of them.
 struct Idler {
+    server: SocketAddr,
+    request: Arc<[u8]>,
     stream: TcpStream,
     received: Vec<u8>,
 }
@@ -45,23 +51,20 @@ impl Idlers {
     /// # Errors
     /// If one cannot connect.
     pub(super) async fn gather(source: &Source, pace: Pace) -> anyhow::Result<Idlers> {
-        let request = if source.is_http {
-            request(&crate::gateway::path(&source.film), None).into_bytes()
+        let request: Arc<[u8]> = if source.is_http {
+            request(&crate::gateway::path(&source.film), None).into_bytes().into()
         } else {
-            Download { key: source.film.clone(), offset: 0, size: 0 }.to_frame().to_vec()
+            Download { key: source.film.clone(), offset: 0, size: 0 }.to_frame().to_vec().into()
         };
         let (until, over) = tokio::sync::watch::channel(false);
         let mut reading = JoinSet::new();
         for _ in 0..pace.count {
-            let mut stream = TcpStream::connect(source.server).await.context("one of many clients")?;
-            stream.write_all(&request).await?;
-            let idler = Idler { stream, received: Vec::new() };
+            let mut idler = Idler::connect(source.server, request.clone()).await?;
             let mut over = over.clone();
             reading.spawn(async move {
-                let mut idler = idler;
                 tokio::select! {
                     _ = over.wait_for(|over| *over) => Ok(idler),
-                    error = idler.read_slowly(pace.bytes) => Err(error),
+                    error = idler.linger(pace.bytes) => Err(error),
                 }
             });
         }
@@ -86,6 +89,28 @@ impl Idlers {
 }
 
 impl Idler {
+    async fn connect(server: SocketAddr, request: Arc<[u8]>) -> anyhow::Result<Idler> {
+        let mut stream = TcpStream::connect(server).await.context("one of many clients")?;
+        stream.write_all(&request).await?;
+        Ok(Idler { server, request, stream, received: Vec::new() })
+    }
+
+    /// Is there for as long as it is let, each time for a life; returns only if that fails.
+    async fn linger(&mut self, bytes: usize) -> anyhow::Error {
+        // They have come together, but they do not leave together.
+        let mut end = Instant::now() + LIFE.mul_f64(rand::random_range(0.0..1.0));
+        loop {
+            if let Ok(error) = timeout_at(end, self.read_slowly(bytes)).await {
+                return error;
+            }
+            match Idler::connect(self.server, self.request.clone()).await {
+                Ok(next) => *self = next,
+                Err(error) => return error,
+            }
+            end += LIFE;
+        }
+    }
+
     /// Reads so many bytes each second, for as long as it is let; returns only if that fails.
     async fn read_slowly(&mut self, bytes: usize) -> anyhow::Error {
         if bytes == 0 {
