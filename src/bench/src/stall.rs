@@ -1,16 +1,17 @@
 //! `stall`: what clients that do not read cost those that do. Viewers of one film jump about in it; beside them are
 //! clients that asked for all of it and then read nothing, or next to nothing.
 
-mod idlers;
 mod viewers;
 
+mod idlers;
+
+mod source;
+
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
 use serde::Serialize;
-use tnv_proto::FileKey;
 use tokio::time::{Instant, sleep};
 
 use crate::bench::Bench;
@@ -23,21 +24,13 @@ use crate::spread::Spread;
 use crate::table::{Table, number};
 use crate::versus::{Contest, Section, Turn, Unit};
 use idlers::{Idlers, Pace};
+use source::Source;
 use viewers::Viewers;
 
 /// The film: a minute of 4 Mbit/s, in bytes.
 const FILM: u64 = 30_000_000;
 /// Of the time to the first byte without them: what it may be beside stalled clients, at its 99th percentile.
 const WORST: f64 = 2.0;
-
-/// What is watched from.
-#[derive(Debug, Clone)]
-struct Source {
-    server: SocketAddr,
-    /// Over HTTP from a gateway, not from a storage.
-    is_http: bool,
-    film: FileKey,
-}
 
 /// Who is there beside the viewers, and what was seen of it.
 struct Crowd {

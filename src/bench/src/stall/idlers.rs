@@ -5,16 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tnv_proto::{Download, Request, STATUS_OK};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::viewers::header;
-use super::{FILM, Source};
+use super::FILM;
+use super::source::Source;
 use crate::contents;
-use crate::http::{parse, request};
 
 /// How many there are, and how much each reads in a second; 0 = nothing at all.
 #[derive(Debug, Clone, Copy)]
@@ -51,11 +49,7 @@ impl Idlers {
     /// # Errors
     /// If one cannot connect.
     pub(super) async fn gather(source: &Source, pace: Pace) -> anyhow::Result<Idlers> {
-        let request: Arc<[u8]> = if source.is_http {
-            request(&crate::gateway::path(&source.film), None).into_bytes().into()
-        } else {
-            Download { key: source.film.clone(), offset: 0, size: 0 }.to_frame().to_vec().into()
-        };
+        let request: Arc<[u8]> = source.request(0).into();
         let (until, over) = tokio::sync::watch::channel(false);
         let mut reading = JoinSet::new();
         for _ in 0..pace.count {
@@ -81,7 +75,7 @@ impl Idlers {
         while let Some(idler) = self.reading.join_next().await {
             // One whose connection broke is not held.
             if let Ok(mut idler) = idler? {
-                held += usize::from(idler.is_held(source.is_http).await?);
+                held += usize::from(idler.is_held(source).await?);
             }
         }
         Ok(held)
@@ -131,7 +125,7 @@ impl Idler {
     }
 
     /// Whether it was answered, rightly, and still is connected.
-    async fn is_held(&mut self, is_http: bool) -> anyhow::Result<bool> {
+    async fn is_held(&mut self, source: &Source) -> anyhow::Result<bool> {
         let ready = timeout(PATIENCE, self.stream.ready(Interest::READABLE)).await;
         if !ready.is_ok_and(|ready| ready.is_ok_and(|ready| !ready.is_read_closed())) {
             return Ok(false);
@@ -140,23 +134,14 @@ impl Idler {
         if let Ok(Ok(read)) = timeout(PATIENCE, self.stream.read(&mut sample)).await {
             self.received.extend_from_slice(&sample[..read]);
         }
-        let (is_success, length, behind) = if is_http {
-            match parse(&self.received)? {
-                Some((head, behind)) => (head.status == 200, head.length, behind),
-                None => return Ok(false),
-            }
-        } else {
-            match header(&self.received)? {
-                Some((header, behind)) => (header.status == STATUS_OK, header.body_len, behind),
-                None => return Ok(false),
-            }
-        };
-        if is_success && length != FILM {
-            bail!("{length} bytes instead of {FILM}");
+        let Some((answer, behind)) = source.parse(&self.received)? else { return Ok(false) };
+        if !answer.is_success {
+            return Ok(false);
         }
-        if is_success {
-            contents::check(0, &self.received[behind..])?;
+        if answer.length != FILM {
+            bail!("{} bytes instead of {FILM}", answer.length);
         }
-        Ok(is_success)
+        contents::check(0, &self.received[behind..])?;
+        Ok(true)
     }
 }
