@@ -134,7 +134,7 @@ impl Crowd {
     ) -> anyhow::Result<Turn> {
         let gateway = cluster.gateway_pid().context("the gateway is gone")?;
         let pids = [cluster.storage_pid(), gateway];
-        let patience = Duration::from_secs(if bench.is_quick { 1 } else { 10 });
+        let patience = Duration::from_millis(if bench.is_quick { 500 } else { 10_000 });
         let mut meter = Meter::over(pids);
         let mut seen = Seen::default();
         let load: Load = bench.run(async {
