@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context;
-use tnv_proto::FileKey;
 
 use crate::bench::Bench;
 use crate::cluster::Cluster;
+use crate::gateway::path;
 use crate::load::Work;
 use crate::report::{Goal, Report};
 use crate::transfer::{self, Source};
@@ -146,11 +146,6 @@ impl Works {
 fn through_gateway(cluster: &Cluster) -> anyhow::Result<(SocketAddr, Vec<u32>)> {
     let (address, gateway) = cluster.gateway().zip(cluster.gateway_pid()).context("there is no gateway")?;
     Ok((address, vec![gateway, cluster.storage_pid()]))
-}
-
-/// The path of a file at a gateway.
-fn path(key: &FileKey) -> String {
-    format!("/files/{}/{}/{}", key.app, key.user, key.file)
 }
 
 fn judge<'a>(mut contest: Contest<'a>, [ours, theirs]: [Side; 2]) -> Contest<'a> {

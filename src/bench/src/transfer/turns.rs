@@ -14,7 +14,6 @@ use crate::cluster::Cluster;
 use crate::cpu::Meter;
 use crate::http::Gets;
 use crate::load::Exchange;
-use crate::peer::Nginx;
 use crate::versus::Turn;
 use crate::wire::{Downloads, Uploads};
 
@@ -72,14 +71,6 @@ impl Source {
             requests: Downloads::requests(std::slice::from_ref(key)),
             size,
         }
-    }
-
-    /// A file of so many bytes at an nginx.
-    ///
-    /// # Errors
-    /// If the processes of this machine cannot be listed.
-    pub(crate) fn of_nginx(nginx: &Nginx, path: &str, size: u64) -> anyhow::Result<Source> {
-        Ok(Source::of_http(nginx.address(), nginx.pids()?, path, size))
     }
 
     /// A file of so many bytes at a server that speaks HTTP.
