@@ -69,11 +69,11 @@ impl Servers {
         Ok(Servers { cluster, gateway, pids, front, _back: back, nginx_pids, root })
     }
 
-    /// Puts so many files of this size into both.
-    fn fill(&self, bench: &mut Bench, count: usize, size: u64) -> anyhow::Result<Files> {
+    /// Puts so many files of this size into both, at nginx into a folder of this name.
+    fn fill(&self, bench: &mut Bench, folder: &str, count: usize, size: u64) -> anyhow::Result<Files> {
         let keys = self.cluster.fill(bench, count, size)?;
-        std::fs::create_dir(self.root.join(size.to_string()))?;
-        let nginx: Vec<String> = (0..count).map(|n| format!("/{size}/{n:06}")).collect();
+        std::fs::create_dir(self.root.join(folder))?;
+        let nginx: Vec<String> = (0..count).map(|n| format!("/{folder}/{n:06}")).collect();
         for path in &nginx {
             let mut file = std::fs::File::create(format!("{}{path}", self.root.display()))?;
             for piece in contents::pieces(size) {

@@ -17,6 +17,8 @@ mod idle;
 
 mod catalog;
 
+mod compare;
+
 mod contents;
 mod http;
 mod load;
@@ -87,6 +89,9 @@ struct Options {
 
 #[derive(Debug, Clone, Subcommand)]
 enum What {
+    /// Everything below but compare, and a summary
+    All,
+
     /// Uploads and downloads of 1 GiB beside dd, iperf3 and nginx
     Transfer,
 
@@ -108,14 +113,37 @@ enum What {
     /// Uploads on SQLite and MariaDB, in batches and one by one; sizes while Redis hangs
     Catalog,
 
+    /// This program beside that of another commit, which is built first
+    Compare {
+        /// The other commit, or what git has for one
+        base: String,
+
+        /// Where the commit is
+        #[arg(long, value_name = "FOLDER", default_value = ".")]
+        repository: PathBuf,
+    },
+
     /// One of the processes that make load; its parent talks to it over standard input and output
     #[command(hide = true)]
     Drive,
 }
 
+type Measure = fn(&mut Bench) -> anyhow::Result<Report>;
+
+/// What `all` is, in this order.
+const ALL: &[Measure] = &[
+    transfer::measure,
+    small::measure,
+    gateway::measure,
+    stall::measure,
+    scale::measure,
+    idle::measure,
+    catalog::measure,
+];
+
 fn main() -> ExitCode {
     let Args { what, options } = Args::parse();
-    match run(what.unwrap_or(What::Catalog), &options) {
+    match run(what.unwrap_or(What::All), &options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // If not even this can be said, the exit code still tells.
@@ -126,7 +154,7 @@ fn main() -> ExitCode {
 }
 
 fn run(what: What, options: &Options) -> anyhow::Result<()> {
-    let measure: fn(&mut Bench) -> anyhow::Result<Report> = match what {
+    let measure: Measure = match what {
         What::Transfer => transfer::measure,
         What::Small => small::measure,
         What::Gateway => gateway::measure,
@@ -134,13 +162,33 @@ fn run(what: What, options: &Options) -> anyhow::Result<()> {
         What::Stall => stall::measure,
         What::Scale => scale::measure,
         What::Catalog => catalog::measure,
+        What::All => return measure_all(&mut Bench::new(options)?),
+        What::Compare { base, repository } => {
+            let mut bench = Bench::new(options)?;
+            let report = compare::measure(&mut bench, &base, &repository)?;
+            return tell(&bench, &report);
+        }
         What::Drive => return bench::runtime()?.block_on(load::drive()),
     };
     let mut bench = Bench::new(options)?;
     let report = measure(&mut bench)?;
+    tell(&bench, &report)
+}
+
+fn measure_all(bench: &mut Bench) -> anyhow::Result<()> {
+    let mut reports = Vec::new();
+    for measure in ALL {
+        let report = measure(bench)?;
+        tell(bench, &report)?;
+        reports.push(report);
+    }
+    Ok(writeln!(std::io::stdout(), "\nAll that is judged\n\n{}", report::summary(&reports))?)
+}
+
+/// Shows a report and saves it.
+fn tell(bench: &Bench, report: &Report) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    write!(stdout, "{report}")?;
+    write!(stdout, "\n{report}")?;
     let file = report.save(bench.output())?;
-    writeln!(stdout, "written to {}", file.display())?;
-    Ok(())
+    Ok(writeln!(stdout, "written to {}", file.display())?)
 }

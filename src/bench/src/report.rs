@@ -125,28 +125,38 @@ impl fmt::Display for Report {
         for (title, table) in &self.parts {
             writeln!(f, "{title}\n\n{table}")?;
         }
-        let mut table =
-            Table::new(["ratio, round by round", "ours", "peer", "ratio", "min", "max", "target", ""]);
-        for target in &self.targets {
-            let goal = match target.goal {
-                Goal::AtLeast(least) => format!(">= {least}"),
-                Goal::AtMost(most) => format!("<= {most}"),
-                Goal::None => String::new(),
-            };
-            let judged = target.is_met().map_or("", |is_met| if is_met { "met" } else { "not met" });
-            let Spread { median, min, max } = target.ratio;
-            let [ours, theirs] = target
-                .figures
-                .map_or_else(Default::default, |figures| figures.map(|spread| number(spread.median)));
-            let [median, min, max] = [median, min, max].map(number);
-            table.row([target.what.clone(), ours, theirs, median, min, max, goal, judged.to_owned()]);
-        }
-        writeln!(f, "{table}")?;
+        writeln!(f, "{}", ratios(&self.targets))?;
         if self.is_quick {
             writeln!(f, "A quick run: too short for figures.")?;
         }
         Ok(())
     }
+}
+
+/// What is judged of several reports.
+pub(crate) fn summary(reports: &[Report]) -> Table {
+    let all = reports.iter().flat_map(|report| &report.targets);
+    ratios(all.filter(|target| target.is_met().is_some()))
+}
+
+fn ratios<'a>(targets: impl IntoIterator<Item = &'a Target>) -> Table {
+    let mut table =
+        Table::new(["ratio, round by round", "ours", "peer", "ratio", "min", "max", "target", ""]);
+    for target in targets {
+        let goal = match target.goal {
+            Goal::AtLeast(least) => format!(">= {least}"),
+            Goal::AtMost(most) => format!("<= {most}"),
+            Goal::None => String::new(),
+        };
+        let judged = target.is_met().map_or("", |is_met| if is_met { "met" } else { "not met" });
+        let [ours, theirs] = target
+            .figures
+            .map_or_else(Default::default, |figures| figures.map(|spread| number(spread.median)));
+        let Spread { median, min, max } = target.ratio;
+        let [median, min, max] = [median, min, max].map(number);
+        table.row([target.what.clone(), ours, theirs, median, min, max, goal, judged.to_owned()]);
+    }
+    table
 }
 
 #[cfg(test)]
@@ -176,6 +186,8 @@ mod tests {
             figures: serde_json::json!({ "a": 1 }),
         };
         let shown = report.to_string();
+        assert_eq!(summary(std::slice::from_ref(&report)).to_string().lines().count(), 2);
+
         assert!(shown.starts_with("Title\n\na  b\n") && shown.contains(">= 0.7  not met"), "{shown}");
 
         let folder = tempfile::tempdir().unwrap();

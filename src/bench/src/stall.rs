@@ -1,17 +1,18 @@
 //! `stall`: what clients that do not read cost those that do. Viewers of one film jump about in it; beside them are
 //! clients that asked for all of it and then read nothing, or next to nothing.
 
-mod idlers;
 mod viewers;
 
+mod idlers;
+
+mod source;
+
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
 use serde::Serialize;
-use tnv_proto::FileKey;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::bench::Bench;
 use crate::cluster::Cluster;
@@ -23,21 +24,13 @@ use crate::spread::Spread;
 use crate::table::{Table, number};
 use crate::versus::{Contest, Section, Turn, Unit};
 use idlers::{Idlers, Pace};
+use source::Source;
 use viewers::Viewers;
 
 /// The film: a minute of 4 Mbit/s, in bytes.
 const FILM: u64 = 30_000_000;
 /// Of the time to the first byte without them: what it may be beside stalled clients, at its 99th percentile.
 const WORST: f64 = 2.0;
-
-/// What is watched from.
-#[derive(Debug, Clone)]
-struct Source {
-    server: SocketAddr,
-    /// Over HTTP from a gateway, not from a storage.
-    is_http: bool,
-    film: FileKey,
-}
 
 /// Who is there beside the viewers, and what was seen of it.
 struct Crowd {
@@ -100,7 +93,7 @@ pub(crate) fn measure(bench: &mut Bench) -> anyhow::Result<Report> {
 
 /// How long the viewers are watched in each turn.
 fn window(bench: &Bench) -> Duration {
-    Duration::from_millis(if bench.is_quick { 1_500 } else { 8_000 })
+    Duration::from_millis(if bench.is_quick { 1_000 } else { 8_000 })
 }
 
 fn crowds(bench: &Bench) -> [Crowd; 3] {
@@ -141,18 +134,19 @@ impl Crowd {
     ) -> anyhow::Result<Turn> {
         let gateway = cluster.gateway_pid().context("the gateway is gone")?;
         let pids = [cluster.storage_pid(), gateway];
-        // What the turn before left behind is closed, and what is new is where it stays.
-        let pause = Duration::from_millis(if bench.is_quick { 300 } else { 1_500 });
+        let patience = Duration::from_millis(if bench.is_quick { 500 } else { 10_000 });
         let mut meter = Meter::over(pids);
         let mut seen = Seen::default();
         let load: Load = bench.run(async {
-            sleep(pause).await;
+            // What the turn before left behind is closed.
+            until_quiet(pids, patience).await?;
             pids.iter().try_for_each(|pid| forget_peak(*pid))?;
             let idlers = match self.pace {
                 Some(pace) => Some(Idlers::gather(source, pace).await?),
                 None => None,
             };
-            sleep(pause).await;
+            // All buffers are full that will be.
+            until_quiet(pids, patience).await?;
             meter.begin()?;
             let (load, failed) = Viewers::watch(source, window).await?;
             meter.end()?;
@@ -184,6 +178,21 @@ impl Crowd {
             gateway_peak_mib: spread(|seen| seen.gateway as f64 / 1024.0),
         }
     }
+}
+
+/// Waits until these processes have next to nothing to do, or for so long.
+async fn until_quiet(pids: [u32; 2], patience: Duration) -> anyhow::Result<()> {
+    const LOOK: Duration = Duration::from_millis(250);
+    let (begin, mut meter) = (Instant::now(), Meter::over(pids));
+    while begin.elapsed() < patience {
+        meter.begin()?;
+        sleep(LOOK).await;
+        meter.end()?;
+        if meter.used() <= 0.04 * LOOK.as_secs_f64() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// What else was seen of those contests that were played.

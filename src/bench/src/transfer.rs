@@ -39,13 +39,16 @@ pub(crate) fn measure(bench: &mut Bench) -> anyhow::Result<Report> {
     let size = size(bench);
     let cluster = Cluster::start_in(bench, "transfer", &[])?;
     let root = bench.folder("nginx-large")?;
-    write(&root.join("file"), size)?;
+    let path = format!("/{}/file", Nginx::LARGE);
+    std::fs::create_dir(root.join(Nginx::LARGE))?;
+    write(format!("{}{path}", root.display()).as_ref(), size)?;
     let nginx = Nginx::serving(bench, "nginx-transfer", &root)?;
+    let peer = Source::of_http(nginx.address(), nginx.pids()?, &path, size);
     let outcomes = [
         uploads(bench, &cluster, size)?,
-        downloads(bench, &cluster, &nginx, size)?,
-        four_downloads(bench, &cluster, &nginx, size)?,
-        send_modes(bench, &nginx, size)?,
+        downloads(bench, &cluster, &peer, size)?,
+        four_downloads(bench, &cluster, &peer, size)?,
+        send_modes(bench, &peer, size)?,
     ];
     let title = format!("Files of {} MiB, cached: {} rounds, in turns", size >> 20, bench.rounds());
     Ok(Report::of("transfer", bench, [Section::new(title, outcomes)]))
@@ -75,17 +78,17 @@ fn uploads(bench: &mut Bench, cluster: &Cluster, size: u64) -> anyhow::Result<Op
 fn downloads(
     bench: &mut Bench,
     cluster: &Cluster,
-    nginx: &Nginx,
+    peer: &Source,
     size: u64,
 ) -> anyhow::Result<Option<Outcome>> {
     if !bench.wants("download-large") {
         return Ok(None);
     }
-    let (ours, theirs) = (Source::of_storage(bench, cluster, size)?, Source::of_nginx(nginx, "/file", size)?);
+    let ours = Source::of_storage(bench, cluster, size)?;
     let mut contest = Contest::new("download-large", Unit::Bytes);
     let tnv = contest.side("tnv", |bench| download(bench, &ours, 1));
     let iperf3 = contest.side("iperf3, one stream", |bench| iperf3::turn(bench, size));
-    let nginx = contest.side("nginx, sendfile", |bench| download(bench, &theirs, 1));
+    let nginx = contest.side("nginx, sendfile", |bench| download(bench, peer, 1));
     contest.rate(tnv, iperf3, Goal::AtLeast(DOWNLOAD));
     contest.rate(tnv, nginx, Goal::None);
     contest.cpu(tnv, nginx, Goal::AtMost(DOWNLOAD_CPU));
@@ -95,23 +98,23 @@ fn downloads(
 fn four_downloads(
     bench: &mut Bench,
     cluster: &Cluster,
-    nginx: &Nginx,
+    peer: &Source,
     size: u64,
 ) -> anyhow::Result<Option<Outcome>> {
     if !bench.wants("download-large-four") {
         return Ok(None);
     }
-    let (ours, theirs) = (Source::of_storage(bench, cluster, size)?, Source::of_nginx(nginx, "/file", size)?);
+    let ours = Source::of_storage(bench, cluster, size)?;
     let mut contest = Contest::new("download-large-four", Unit::Bytes);
     let tnv = contest.side("tnv, 4 at once", |bench| download(bench, &ours, 4));
-    let nginx = contest.side("nginx, 4 at once", |bench| download(bench, &theirs, 4));
+    let nginx = contest.side("nginx, 4 at once", |bench| download(bench, peer, 4));
     contest.rate(tnv, nginx, Goal::None);
     contest.cpu(tnv, nginx, Goal::None);
     contest.play(bench)
 }
 
 /// Each way to send, where the program has a choice.
-fn send_modes(bench: &mut Bench, nginx: &Nginx, size: u64) -> anyhow::Result<Option<Outcome>> {
+fn send_modes(bench: &mut Bench, peer: &Source, size: u64) -> anyhow::Result<Option<Outcome>> {
     if !bench.wants("download-large-modes") {
         return Ok(None);
     }
@@ -129,8 +132,7 @@ fn send_modes(bench: &mut Bench, nginx: &Nginx, size: u64) -> anyhow::Result<Opt
         let source = Source::of_storage(bench, cluster, size)?;
         sides.push(contest.side(format!("send_mode={mode}"), move |bench| download(bench, &source, 1)));
     }
-    let theirs = Source::of_nginx(nginx, "/file", size)?;
-    let nginx = contest.side("nginx, sendfile", move |bench| download(bench, &theirs, 1));
+    let nginx = contest.side("nginx, sendfile", move |bench| download(bench, peer, 1));
     for side in sides {
         contest.rate(side, nginx, Goal::None);
         contest.cpu(side, nginx, Goal::None);

@@ -42,13 +42,7 @@ impl Wire {
     /// # Errors
     /// If the server refuses, in its words.
     async fn answer(&mut self) -> anyhow::Result<u64> {
-        let header = self
-            .socket
-            .head(|bytes| {
-                let Some(header) = bytes.first_chunk::<HEADER_LEN>() else { return Ok(None) };
-                Ok(Some((Header::decode(*header)?, HEADER_LEN)))
-            })
-            .await?;
+        let header = self.socket.head(header).await?;
         if header.status != STATUS_OK {
             bail!("refused: {}", Failure::decode(&self.socket.small_body(header.body_len).await?)?);
         }
@@ -60,6 +54,15 @@ impl Wire {
         let request = Saddrs { app: AppId::new(APP)?, user: user.clone(), file: None };
         Ok(StorageAddresses::decode(&self.call(&request.to_frame()).await?)?)
     }
+}
+
+/// The header of an answer, for [`Socket::head`].
+///
+/// # Errors
+/// If it is none.
+pub(crate) fn header(bytes: &[u8]) -> anyhow::Result<Option<(Header, usize)>> {
+    let Some(header) = bytes.first_chunk::<HEADER_LEN>() else { return Ok(None) };
+    Ok(Some((Header::decode(*header)?, HEADER_LEN)))
 }
 
 /// UPLOAD, each time of a new file of one user. The contents are those of [`contents`].

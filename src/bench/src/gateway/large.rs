@@ -2,6 +2,7 @@
 
 use super::Servers;
 use crate::bench::Bench;
+use crate::peer::Nginx;
 use crate::report::Goal;
 use crate::transfer::{Source, download, size};
 use crate::versus::{Contest, Section, Unit};
@@ -19,7 +20,7 @@ pub(super) fn measure(bench: &mut Bench, servers: &Servers) -> anyhow::Result<Se
     ];
     let mut outcomes = Vec::new();
     if contests.iter().any(|(name, ..)| bench.wants(name)) {
-        let files = servers.fill(bench, 1, size)?;
+        let files = servers.fill(bench, Nginx::LARGE, 1, size)?;
         let ours = Source::of_http(servers.gateway, servers.pids.to_vec(), &files.tnv[0], size);
         let theirs = servers.front.address();
         let theirs = Source::of_http(theirs, servers.nginx_pids.clone(), &files.nginx[0], size);

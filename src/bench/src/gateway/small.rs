@@ -3,7 +3,9 @@
 use super::{Files, Servers};
 use crate::bench::Bench;
 use crate::load::Work;
+use crate::peer::Nginx;
 use crate::report::Goal;
+use crate::transfer::size;
 use crate::versus::{Contest, Section, Unit};
 
 /// How many connections ask at once.
@@ -17,10 +19,10 @@ const PART: u64 = 64 << 10;
 pub(super) fn measure(bench: &mut Bench, servers: &Servers) -> anyhow::Result<Section> {
     let count = if bench.is_quick { 100 } else { 1_000 };
     let mut outcomes = Vec::new();
-    for (name, size) in [("4k", 4 << 10), ("64k", 64 << 10)] {
-        let name = |connections| format!("get-{name}-{connections}");
+    for (folder, size) in [("4k", 4 << 10), ("64k", 64 << 10)] {
+        let name = |connections| format!("get-{folder}-{connections}");
         if CONNECTIONS.iter().any(|connections| bench.wants(&name(*connections))) {
-            let files = servers.fill(bench, count, size)?;
+            let files = servers.fill(bench, folder, count, size)?;
             let work = |paths: &Vec<String>| Work::Get { paths: paths.clone(), size };
             for connections in CONNECTIONS {
                 let goal =
@@ -32,9 +34,8 @@ pub(super) fn measure(bench: &mut Bench, servers: &Servers) -> anyhow::Result<Se
     }
     let name = |connections| format!("range-64k-{connections}");
     if CONNECTIONS.iter().any(|connections| bench.wants(&name(*connections))) {
-        // Not the size of the other large file: each has its own folder by its size.
-        let size = if bench.is_quick { 65 << 20 } else { (1 << 30) + (1 << 20) };
-        let files = servers.fill(bench, 1, size)?;
+        let size = size(bench);
+        let files = servers.fill(bench, Nginx::PARTS, 1, size)?;
         let work = |paths: &Vec<String>| Work::GetParts { path: paths[0].clone(), size, part: PART };
         for connections in CONNECTIONS {
             let contest = contest(servers, name(connections), connections, &files, work, Goal::None);

@@ -1,18 +1,18 @@
 //! Clients that ask for the whole film and then hardly read.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tnv_proto::{Download, Request, STATUS_OK};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::viewers::header;
-use super::{FILM, Source};
+use super::FILM;
+use super::source::Source;
 use crate::contents;
-use crate::http::{parse, request};
 
 /// How many there are, and how much each reads in a second; 0 = nothing at all.
 #[derive(Debug, Clone, Copy)]
@@ -26,8 +26,10 @@ const SAMPLE: usize = 4096;
 /// How long that may take: it should have been there all the time.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// All of them, reading at their pace. They are gone when this is dropped. Turns are shorter than any deadline of a
-/// server, so nobody has to be replaced.
+/// A server cuts off after a minute whoever does not read. Before that each leaves by itself, and another one comes.
+const LIFE: Duration = Duration::from_secs(50);
+
+/// All of them, reading at their pace. They are gone when this is dropped.
 pub(super) struct Idlers {
     reading: JoinSet<anyhow::Result<Idler>>,
     until: tokio::sync::watch::Sender<bool>,
@@ -35,6 +37,8 @@ pub(super) struct Idlers {
 
 /// One of them.
 struct Idler {
+    server: SocketAddr,
+    request: Arc<[u8]>,
     stream: TcpStream,
     received: Vec<u8>,
 }
@@ -45,23 +49,16 @@ impl Idlers {
     /// # Errors
     /// If one cannot connect.
     pub(super) async fn gather(source: &Source, pace: Pace) -> anyhow::Result<Idlers> {
-        let request = if source.is_http {
-            request(&crate::gateway::path(&source.film), None).into_bytes()
-        } else {
-            Download { key: source.film.clone(), offset: 0, size: 0 }.to_frame().to_vec()
-        };
+        let request: Arc<[u8]> = source.request(0).into();
         let (until, over) = tokio::sync::watch::channel(false);
         let mut reading = JoinSet::new();
         for _ in 0..pace.count {
-            let mut stream = TcpStream::connect(source.server).await.context("one of many clients")?;
-            stream.write_all(&request).await?;
-            let idler = Idler { stream, received: Vec::new() };
+            let mut idler = Idler::connect(source.server, request.clone()).await?;
             let mut over = over.clone();
             reading.spawn(async move {
-                let mut idler = idler;
                 tokio::select! {
                     _ = over.wait_for(|over| *over) => Ok(idler),
-                    error = idler.read_slowly(pace.bytes) => Err(error),
+                    error = idler.linger(pace.bytes) => Err(error),
                 }
             });
         }
@@ -78,7 +75,7 @@ impl Idlers {
         while let Some(idler) = self.reading.join_next().await {
             // One whose connection broke is not held.
             if let Ok(mut idler) = idler? {
-                held += usize::from(idler.is_held(source.is_http).await?);
+                held += usize::from(idler.is_held(source).await?);
             }
         }
         Ok(held)
@@ -86,6 +83,28 @@ impl Idlers {
 }
 
 impl Idler {
+    async fn connect(server: SocketAddr, request: Arc<[u8]>) -> anyhow::Result<Idler> {
+        let mut stream = TcpStream::connect(server).await.context("one of many clients")?;
+        stream.write_all(&request).await?;
+        Ok(Idler { server, request, stream, received: Vec::new() })
+    }
+
+    /// Is there for as long as it is let, each time for a life; returns only if that fails.
+    async fn linger(&mut self, bytes: usize) -> anyhow::Error {
+        // They have come together, but they do not leave together.
+        let mut end = Instant::now() + LIFE.mul_f64(rand::random_range(0.0..1.0));
+        loop {
+            if let Ok(error) = timeout_at(end, self.read_slowly(bytes)).await {
+                return error;
+            }
+            match Idler::connect(self.server, self.request.clone()).await {
+                Ok(next) => *self = next,
+                Err(error) => return error,
+            }
+            end += LIFE;
+        }
+    }
+
     /// Reads so many bytes each second, for as long as it is let; returns only if that fails.
     async fn read_slowly(&mut self, bytes: usize) -> anyhow::Error {
         if bytes == 0 {
@@ -106,7 +125,7 @@ impl Idler {
     }
 
     /// Whether it was answered, rightly, and still is connected.
-    async fn is_held(&mut self, is_http: bool) -> anyhow::Result<bool> {
+    async fn is_held(&mut self, source: &Source) -> anyhow::Result<bool> {
         let ready = timeout(PATIENCE, self.stream.ready(Interest::READABLE)).await;
         if !ready.is_ok_and(|ready| ready.is_ok_and(|ready| !ready.is_read_closed())) {
             return Ok(false);
@@ -115,23 +134,14 @@ impl Idler {
         if let Ok(Ok(read)) = timeout(PATIENCE, self.stream.read(&mut sample)).await {
             self.received.extend_from_slice(&sample[..read]);
         }
-        let (is_success, length, behind) = if is_http {
-            match parse(&self.received)? {
-                Some((head, behind)) => (head.status == 200, head.length, behind),
-                None => return Ok(false),
-            }
-        } else {
-            match header(&self.received)? {
-                Some((header, behind)) => (header.status == STATUS_OK, header.body_len, behind),
-                None => return Ok(false),
-            }
-        };
-        if is_success && length != FILM {
-            bail!("{length} bytes instead of {FILM}");
+        let Some((answer, behind)) = source.parse(&self.received)? else { return Ok(false) };
+        if !answer.is_success {
+            return Ok(false);
         }
-        if is_success {
-            contents::check(0, &self.received[behind..])?;
+        if answer.length != FILM {
+            bail!("{} bytes instead of {FILM}", answer.length);
         }
-        Ok(is_success)
+        contents::check(0, &self.received[behind..])?;
+        Ok(true)
     }
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use anyhow::anyhow;
 use hdrhistogram::Histogram;
-use tnv_proto::{Download, HEADER_LEN, Header, Request, STATUS_OK};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::{FILM, Source};
+use super::FILM;
+use super::source::Source;
 use crate::contents;
-use crate::http::{parse, request};
 use crate::load::{Load, latencies, record};
 use crate::socket::Socket;
 
@@ -88,26 +88,14 @@ impl Viewer {
     /// viewer jumps again. Returns with the first byte.
     async fn jump(&self, offset: u64) -> Result<Playing, Trouble> {
         let mut socket = Socket::connect(self.source.server).await.map_err(|_| Trouble::Refused)?;
-        let left = FILM - offset;
-        if self.source.is_http {
-            let path = crate::gateway::path(&self.source.film);
-            socket.send(request(&path, Some(offset..FILM)).as_bytes()).await.map_err(|_| Trouble::Refused)?;
-            let head = socket.head(parse).await.map_err(|_| Trouble::Refused)?;
-            if head.status >= 500 {
-                return Err(Trouble::Refused);
-            }
-            head.expect(206, left)?;
-        } else {
-            let key = self.source.film.clone();
-            let download = Download { key, offset: offset as i64, size: 0 };
-            socket.send(&download.to_frame()).await.map_err(|_| Trouble::Refused)?;
-            let header = socket.head(header).await.map_err(|_| Trouble::Refused)?;
-            if header.status != STATUS_OK {
-                return Err(Trouble::Refused);
-            }
-            if header.body_len != left {
-                return Err(anyhow::anyhow!("{} bytes, not {left}", header.body_len).into());
-            }
+        socket.send(&self.source.request(offset)).await.map_err(|_| Trouble::Refused)?;
+        let parse = |bytes: &[u8]| self.source.parse(bytes);
+        let answer = socket.head(parse).await.map_err(|_| Trouble::Refused)?;
+        if !answer.is_success {
+            return Err(Trouble::Refused);
+        }
+        if answer.length != FILM - offset {
+            return Err(anyhow!("{} bytes from {offset} on", answer.length).into());
         }
         let mut playing = Playing { socket, offset, taken: 0, begin: Instant::now() };
         playing.take(1).await?;
@@ -161,10 +149,4 @@ impl From<anyhow::Error> for Trouble {
     fn from(error: anyhow::Error) -> Trouble {
         Trouble::Wrong(error)
     }
-}
-
-/// The header of an answer in tnv's own frames, for [`Socket::head`].
-pub(super) fn header(bytes: &[u8]) -> anyhow::Result<Option<(Header, usize)>> {
-    let Some(header) = bytes.first_chunk::<HEADER_LEN>() else { return Ok(None) };
-    Ok(Some((Header::decode(*header)?, HEADER_LEN)))
 }

@@ -5,15 +5,15 @@ use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use bytes::BytesMut;
+use tnv_proto::FileKey;
 
 use crate::bench::{Bench, runtime};
 use crate::cluster::Cluster;
 use crate::cpu::Meter;
 use crate::http::Gets;
 use crate::load::Exchange;
-use crate::peer::Nginx;
 use crate::versus::Turn;
 use crate::wire::{Downloads, Uploads};
 
@@ -58,21 +58,19 @@ impl Source {
     /// # Errors
     /// If the storage refuses it.
     pub(crate) fn of_storage(bench: &mut Bench, cluster: &Cluster, size: u64) -> anyhow::Result<Source> {
-        Ok(Source {
+        let keys = cluster.fill(bench, 1, size)?;
+        keys.first().map(|key| Source::of_key(cluster, key, size)).context("no file was uploaded")
+    }
+
+    /// A file of so many bytes that the storage has.
+    pub(crate) fn of_key(cluster: &Cluster, key: &FileKey, size: u64) -> Source {
+        Source {
             server: cluster.storage(),
             pids: vec![cluster.storage_pid()],
             protocol: Protocol::Frames,
-            requests: Downloads::requests(&cluster.fill(bench, 1, size)?),
+            requests: Downloads::requests(std::slice::from_ref(key)),
             size,
-        })
-    }
-
-    /// A file of so many bytes at an nginx.
-    ///
-    /// # Errors
-    /// If the processes of this machine cannot be listed.
-    pub(crate) fn of_nginx(nginx: &Nginx, path: &str, size: u64) -> anyhow::Result<Source> {
-        Ok(Source::of_http(nginx.address(), nginx.pids()?, path, size))
+        }
     }
 
     /// A file of so many bytes at a server that speaks HTTP.
