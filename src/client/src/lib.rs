@@ -24,6 +24,7 @@
 mod cluster;
 mod located;
 mod resumption;
+mod route;
 mod storage;
 mod tracker;
 
