@@ -18,7 +18,9 @@ mod origin;
 mod query;
 mod route;
 
+mod description;
 mod file;
+mod files;
 mod list;
 mod page;
 mod pages;
