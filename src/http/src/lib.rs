@@ -9,6 +9,7 @@
 
 mod config;
 mod connection;
+mod lane;
 mod server;
 mod service;
 

@@ -122,7 +122,6 @@ impl Acceptor {
     /// Serves a connection in a task of its own, or refuses it there. `false` when the server is to stop.
     async fn start(&self, stream: TcpStream, peer: SocketAddr, tasks: &TaskTracker) -> bool {
         prepare(&stream, peer);
-        let stream = ClientStream::new(stream, self.progress_timeout);
         let (protocols, gateway) = (self.protocols.clone(), self.gateway.clone());
         if let Ok(permit) = self.permits.clone().try_acquire_owned() {
             let connected = HttpMetrics::global().connected();
@@ -139,6 +138,7 @@ impl Acceptor {
         };
         let Ok(slot) = slot else { return false };
         tracing::warn!(%peer, "refused: too many connections");
+        let stream = ClientStream::new(stream, self.progress_timeout);
         tasks.spawn(async move {
             protocols.turn_away(stream, peer, gateway, REFUSAL_TIMEOUT).await;
             drop(slot);
