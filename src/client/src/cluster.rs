@@ -228,11 +228,11 @@ impl Client {
         let mut attempts = Attempts::default();
         let mut route = Route::to(self, &key.app, &key.user).await?;
         while let Some(storage) = route.next(key, &mut attempts).await {
-            match ask(storage).await {
+            match ask(storage.clone()).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) if error.is_conclusive() => return Err(attempts.concluded_by(error)),
                 Err(error) => {
-                    route.failed(key, &error);
+                    route.failed(key, storage, &error);
                     attempts.push(error);
                 }
             }

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
-use crate::{ClientError, Options};
+use crate::{ClientError, Deadline, Options};
 
 /// The longest body of a reply that is a few fields or a failure, in bytes.
 pub(crate) const SMALL_REPLY: u64 = 64 * 1024;
@@ -35,6 +35,8 @@ pub(crate) struct Connection {
     stream: TcpStream,
     /// What was read of a body along with its header.
     ahead: BytesMut,
+    /// When the reply must be here.
+    deadline: Deadline,
     opened: Instant,
     rested: Option<Instant>,
     reused: bool,
@@ -54,8 +56,8 @@ impl Connection {
             .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
             .map_err(|error| peer.unreachable(error))?;
         let opened = Instant::now();
-        let rested = Some(opened);
-        Ok(Connection { peer, stream, ahead: BytesMut::new(), opened, rested, reused: false })
+        let (rested, deadline) = (Some(opened), Deadline::new(peer.options.reply_timeout));
+        Ok(Connection { peer, stream, ahead: BytesMut::new(), deadline, opened, rested, reused: false })
     }
 
     pub(crate) fn peer(&self) -> &Peer {
@@ -115,14 +117,22 @@ impl Connection {
         // One byte more than is expected: a read that does not fill its buffer has emptied the socket, and nobody has
         // to ask the kernel again whether something is left in it.
         self.ahead.reserve(HEADER_LEN + ahead + 1);
-        let mut limit = (patience, "no reply");
+        let (mut patience, mut missing) = (patience, "no reply");
         let header = loop {
             if let Some(header) = self.ahead.first_chunk::<HEADER_LEN>() {
                 break *header;
             }
-            match within(limit.0, limit.1, self.stream.read_buf(&mut self.ahead)).await {
-                Ok(0) => return Err(self.peer.unreachable(closed("the connection was closed without a reply"))),
-                Ok(_) => limit = (self.peer.options.progress_timeout, "half a reply"),
+            self.deadline.set(patience);
+            let read = tokio::select! {
+                biased;
+                read = self.stream.read_buf(&mut self.ahead) => read,
+                () = self.deadline.passed() => Err(too_late(missing, patience)),
+            };
+            match read {
+                Ok(0) => {
+                    return Err(self.peer.unreachable(closed("the connection was closed without a reply")));
+                }
+                Ok(_) => (patience, missing) = (self.peer.options.progress_timeout, "half a reply"),
                 Err(error) => return Err(self.peer.unreachable(error)),
             }
         };
@@ -323,8 +333,12 @@ async fn within<T>(
 ) -> io::Result<T> {
     match tokio::time::timeout(limit, operation).await {
         Ok(result) => result,
-        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, format!("{what} within {limit:?}"))),
+        Err(_) => Err(too_late(what, limit)),
     }
+}
+
+fn too_late(what: &str, limit: Duration) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("{what} within {limit:?}"))
 }
 
 fn closed(what: &str) -> io::Error {

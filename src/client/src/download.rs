@@ -90,7 +90,7 @@ impl Download {
                 }
                 Err(error) if error.is_conclusive() => return Err(attempts.concluded_by(error)),
                 Err(error) => {
-                    route.failed(key, &error);
+                    route.failed(key, storage, &error);
                     attempts.push(error);
                 }
             }
@@ -204,7 +204,7 @@ impl Download {
     /// Goes on at the same place on another storage, after `broken` happened on this one.
     async fn resume(&mut self, broken: ClientError) -> Result<(), ClientError> {
         self.connection = None;
-        self.route.failed(&self.part.key, &broken);
+        self.route.doubt(&self.part.key);
         self.attempts.push(broken);
         if self.checked || self.part.file_size.is_some() {
             while let Some(storage) = self.route.next(&self.part.key, &mut self.attempts).await {
@@ -215,7 +215,7 @@ impl Download {
                         return Ok(());
                     }
                     Err(error) => {
-                        self.route.failed(&self.part.key, &error);
+                        self.route.failed(&self.part.key, storage, &error);
                         self.attempts.push(error);
                     }
                 }

@@ -59,7 +59,6 @@ impl Route {
                 self.next += 1;
                 self.left -= 1;
                 if !self.tried.iter().any(|tried| tried.address() == storage.address()) {
-                    self.tried.push(storage.clone());
                     return Some(storage);
                 }
             }
@@ -72,9 +71,17 @@ impl Route {
         }
     }
 
-    /// Notes why a storage has not helped. Where one is out of reach, others find their way anew.
-    pub(crate) fn failed(&self, key: &FileKey, error: &ClientError) {
-        if let (Some(client), false) = (&self.client, error.code().is_some()) {
+    /// Notes why a storage has not helped: it is not asked again. Where it is out of reach, others find their way anew.
+    pub(crate) fn failed(&mut self, key: &FileKey, storage: StorageClient, error: &ClientError) {
+        self.tried.push(storage);
+        if error.code().is_none() {
+            self.doubt(key);
+        }
+    }
+
+    /// Has others find their way anew: a storage broke off.
+    pub(crate) fn doubt(&self, key: &FileKey) {
+        if let Some(client) = &self.client {
             client.doubt(&key.app, &key.user);
         }
     }

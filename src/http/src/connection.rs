@@ -109,7 +109,7 @@ impl Protocols {
     /// Serves a connection until it ends, or until requests under way were answered after `shutdown`.
     pub(crate) async fn serve(
         &self,
-        stream: TcpStream,
+        mut stream: TcpStream,
         peer: SocketAddr,
         gateway: Arc<Gateway>,
         seats: Seats,
@@ -120,7 +120,7 @@ impl Protocols {
             shutdown: &self.shutdown,
             abort: &self.abort,
         };
-        let served = Lane::new(&stream, peer, &gateway, limits).serve().await;
+        let served = Lane::new(&mut stream, peer, &gateway, limits).serve().await;
         let mut stream = ClientStream::new(stream, self.progress_timeout);
         match served {
             Ok(Next::HandOver(read)) => {

@@ -2,7 +2,6 @@
 //! the other. What is answered is decided by the same code as everywhere. The first request that is anything else goes to
 //! hyper, with what was read of it and the rest of its connection.
 
-mod deadline;
 mod head;
 mod outflow;
 mod pipe;
@@ -15,14 +14,15 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{Method, Response};
+use tnv_client::Deadline;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::body::{Body, Content, Part};
 use crate::service::Gateway;
-use deadline::Deadline;
 use outflow::{Broken, Outflow};
 use request::{Parsed, PlainRequest};
 
@@ -33,7 +33,8 @@ const MAX_REQUEST: usize = 8 * 1024;
 
 /// A connection and what it is served with.
 pub(crate) struct Lane<'a> {
-    stream: &'a TcpStream,
+    from: ReadHalf<'a>,
+    to: WriteHalf<'a>,
     peer: SocketAddr,
     gateway: &'a Gateway,
     limits: Limits<'a>,
@@ -67,13 +68,14 @@ pub(crate) enum Next {
 
 impl<'a> Lane<'a> {
     pub(crate) fn new(
-        stream: &'a TcpStream,
+        stream: &'a mut TcpStream,
         peer: SocketAddr,
         gateway: &'a Gateway,
         limits: Limits<'a>,
     ) -> Lane<'a> {
+        let (from, to) = stream.split();
         let deadline = Deadline::new(limits.idle);
-        Lane { stream, peer, gateway, limits, deadline, read: BytesMut::new() }
+        Lane { from, to, peer, gateway, limits, deadline, read: BytesMut::new() }
     }
 
     /// Answers requests as long as they are plain ones.
@@ -96,7 +98,7 @@ impl<'a> Lane<'a> {
 
     /// The next request, or what is to be done if there is none.
     async fn request(&mut self) -> io::Result<Result<PlainRequest, Next>> {
-        self.deadline.set(Instant::now() + self.limits.idle);
+        self.deadline.set(self.limits.idle);
         loop {
             if !self.read.is_empty() {
                 match request::parse(&mut self.read, self.gateway) {
@@ -110,7 +112,7 @@ impl<'a> Lane<'a> {
             }
             tokio::select! {
                 biased;
-                read = read_some(self.stream, &mut self.read) => if read? == 0 {
+                read = read_some(&mut self.from, &mut self.read) => if read? == 0 {
                     return Ok(Err(Next::Drop));
                 },
                 () = self.limits.shutdown.cancelled() => return Ok(Err(Next::Close)),
@@ -121,19 +123,19 @@ impl<'a> Lane<'a> {
 
     /// Answers a request; `None` if the client has not got the whole answer.
     async fn answer(&mut self, request: PlainRequest) -> io::Result<Option<Answered>> {
-        let Lane { stream, peer, gateway, limits, deadline, read } = self;
+        let Lane { from, to, peer, gateway, limits, deadline, read } = self;
         let answer = async {
             let PlainRequest { parts, route, closes } = request;
             let (response, access) = gateway.answer_plain(&route, &parts, *peer).await;
             let closes = closes || limits.shutdown.is_cancelled();
-            send(stream, response, access, (&parts.method, closes), (deadline, limits.progress_timeout))
+            send(to.as_ref(), response, access, (&parts.method, closes), (deadline, limits.progress_timeout))
                 .await
                 .map(|()| Answered { closes })
         };
         let answered = tokio::select! {
             biased;
             answered = answer => answered,
-            () = gone(stream, read) => return Ok(None),
+            () = gone(from, read) => return Ok(None),
             () = limits.abort.cancelled() => {
                 tracing::info!(%peer, "connection cut off: the server is stopping");
                 return Ok(None);
@@ -182,22 +184,17 @@ async fn send(
 }
 
 /// Reads what has come; 0 at the connection's end.
-async fn read_some(stream: &TcpStream, read: &mut BytesMut) -> io::Result<usize> {
-    loop {
-        // Not before there is something: an idle connection needs no buffer.
-        stream.readable().await?;
-        read.reserve(READ);
-        match stream.try_read_buf(read) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            result => return result,
-        }
-    }
+async fn read_some(from: &mut ReadHalf<'_>, read: &mut BytesMut) -> io::Result<usize> {
+    // Not before there is something: an idle connection needs no buffer.
+    from.readable().await?;
+    read.reserve(READ);
+    from.read_buf(read).await
 }
 
 /// Returns when the client hangs up. Nothing more is read once it has sent its next request.
-async fn gone(stream: &TcpStream, read: &mut BytesMut) {
+async fn gone(from: &mut ReadHalf<'_>, read: &mut BytesMut) {
     while read.is_empty() {
-        if !matches!(read_some(stream, read).await, Ok(1..)) {
+        if !matches!(read_some(from, read).await, Ok(1..)) {
             return;
         }
     }

@@ -4,11 +4,10 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use tnv_client::Download;
+use tnv_client::{Deadline, Download};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::deadline::Deadline;
 use super::pipe::Pipe;
 use crate::access::Access;
 use crate::body::BodyError;
@@ -138,7 +137,7 @@ impl<'a> Outflow<'a> {
     }
 
     async fn filled(&mut self, pipe: &mut Pipe, from: &TcpStream, limit: u64) -> io::Result<usize> {
-        self.deadline.set(Instant::now() + self.pace.window);
+        self.deadline.set(self.pace.window);
         tokio::select! {
             biased;
             filled = pipe.fill(from, limit) => filled,
@@ -174,7 +173,7 @@ impl<'a> Outflow<'a> {
 
     async fn readable(&mut self, download: &Download) -> io::Result<()> {
         let stream = download.stream().map_err(io::Error::other)?;
-        self.deadline.set(Instant::now() + self.pace.window);
+        self.deadline.set(self.pace.window);
         tokio::select! {
             biased;
             readable = stream.readable() => readable,
@@ -221,7 +220,7 @@ impl<'a> Outflow<'a> {
     /// Waits until the client takes something.
     async fn writable(&mut self) -> io::Result<()> {
         let begun = Instant::now();
-        self.deadline.set(begun + self.pace.left);
+        self.deadline.set(self.pace.left);
         tokio::select! {
             biased;
             writable = self.stream.writable() => writable?,

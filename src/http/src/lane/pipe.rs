@@ -9,8 +9,10 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 /// How much a pipe should hold, in bytes. Without privileges the kernel gives a user 64 MiB in pipes; what comes beyond
-/// that is smaller and works as well.
+/// that is smaller.
 const SIZE: usize = 256 * 1024;
+/// Through a smaller pipe it is quicker to copy.
+const MIN_SIZE: usize = 64 * 1024;
 /// Pipes that are kept for the next ones.
 const MAX_IDLE: usize = 32;
 
@@ -28,13 +30,16 @@ impl Pipe {
     /// An empty pipe.
     ///
     /// # Errors
-    /// If there are no more descriptors.
+    /// If there are no more descriptors, or the user has so many pipes that more of them are small.
     pub(super) fn take() -> io::Result<Pipe> {
         if let Some(pipe) = idle().pop() {
             return Ok(pipe);
         }
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         let size = fcntl_setpipe_size(&write, SIZE).or_else(|_| fcntl_getpipe_size(&write))?;
+        if size < MIN_SIZE {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
         Ok(Pipe { read, write, size, held: 0 })
     }
 

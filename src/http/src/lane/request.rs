@@ -71,6 +71,8 @@ pub(super) fn parse(read: &mut BytesMut, gateway: &Gateway) -> Parsed {
 
 /// Whether what has come of a request may become a plain one.
 fn may_be_plain(read: &[u8]) -> bool {
+    let blank = read.iter().take_while(|byte| b"\r\n".contains(byte)).count();
+    let read = &read[blank..];
     let is_method = |method: &[u8]| read.starts_with(method) || method.starts_with(read);
     is_method(b"GET ") || is_method(b"HEAD ")
 }
@@ -135,4 +137,75 @@ fn put_back(read: &mut BytesMut, taken: &[u8]) {
     all.extend_from_slice(taken);
     all.extend_from_slice(read);
     *read = all;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn kind(parsed: &Parsed) -> &'static str {
+        match parsed {
+            Parsed::Partial => "partial",
+            Parsed::Plain(_) => "plain",
+            Parsed::Other => "other",
+        }
+    }
+
+    #[tokio::test]
+    async fn only_plain_requests_are_taken() {
+        let gateway = Gateway::new(&Config::default());
+        for (text, wanted) in [
+            ("GET /files/x HTTP/1.1\r\n\r\n", "plain"),
+            ("\r\nHEAD /files/a/b/c?download HTTP/1.1\r\nHost: x\r\nRange: bytes=0-\r\n\r\n", "plain"),
+            ("GET / HTTP/1.1\r\nConnection: keep-alive, CLOSE\r\n\r\n", "plain"),
+            ("GET /files/% HTTP/1.1\r\n\r\n", "plain"),
+            ("GET /files/x HTTP/1.1\r\nHost: x\r\n", "partial"),
+            ("G", "partial"),
+            ("HEAD", "partial"),
+            ("PRI", "other"),
+            ("POST /files HTTP/1.1\r\n", "other"),
+            ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "other"),
+            ("POST /files HTTP/1.1\r\n\r\n", "other"),
+            ("DELETE /files/x HTTP/1.1\r\n\r\n", "other"),
+            ("GET /files/x HTTP/1.0\r\n\r\n", "other"),
+            ("GET http://a/files/x HTTP/1.1\r\n\r\n", "other"),
+            ("GET /tus/x HTTP/1.1\r\n\r\n", "other"),
+            ("GET /files HTTP/1.1\r\n\r\n", "other"),
+            ("GET /files/x HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "other"),
+            ("GET /files/x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", "other"),
+            ("GET /files/x HTTP/1.1\r\nExpect: 100-continue\r\n\r\n", "other"),
+            ("GET /files/x HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n", "other"),
+            ("GET /files/x HTTP/1.1\r\nConnection: te\r\n\r\n", "other"),
+            ("GET /files/x HTTP/1.1\r\nno header\r\n\r\n", "other"),
+            ("nonsense\r\n\r\n", "other"),
+        ] {
+            let mut read = BytesMut::from(text);
+            read.extend_from_slice(b"behind");
+            if wanted == "partial" {
+                read.truncate(text.len());
+            }
+            let whole = read.clone();
+            let parsed = parse(&mut read, &gateway);
+            assert_eq!(kind(&parsed), wanted, "{text:?}");
+            match parsed {
+                Parsed::Plain(_) => assert_eq!(read, "behind", "{text:?}"),
+                Parsed::Partial | Parsed::Other => assert_eq!(read, whole, "{text:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_plain_request_is_read_to_its_last_header() {
+        let gateway = Gateway::new(&Config::default());
+        let text =
+            "GET /files/x?download HTTP/1.1\r\nhost: a\r\nX: \u{e9}\r\nX:  two \r\nConnection: close\r\n\r\n";
+        let Parsed::Plain(request) = parse(&mut BytesMut::from(text), &gateway) else { panic!() };
+        let headers = &request.parts.headers;
+        assert_eq!(request.parts.uri, "/files/x?download");
+        assert_eq!((headers.len(), &headers["Host"]), (4, &HeaderValue::from_static("a")));
+        let values: Vec<&[u8]> = headers.get_all("x").iter().map(HeaderValue::as_bytes).collect();
+        assert_eq!(values, ["\u{e9}".as_bytes(), b"two"]);
+        assert!(request.closes && request.route.is_ok_and(|route| route.is_plain()));
+    }
 }
