@@ -62,7 +62,7 @@ impl Route {
                     return Some(storage);
                 }
             }
-            let Some(client) = self.client.as_ref().filter(|_| !self.asked) else { return None };
+            let client = self.client.as_ref().filter(|_| !self.asked)?;
             self.asked = true;
             match client.locate(&key.app, &key.user).await {
                 Ok(place) => self.turn_to(&place),

@@ -1,19 +1,30 @@
 //! One client's connection: frames in, frames out, each with its deadline and its limit.
 
+mod ahead;
+mod pace;
+mod timer;
+
+use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::Poll;
 
 use bytes::BytesMut;
 use tnv_proto::{Command, Failure, HEADER_LEN, Header, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use crate::clients::Client;
 use crate::host;
 use crate::limits::Limits;
+
+use ahead::Ahead;
+use pace::Pace;
+use timer::Timer;
 
 /// A refused body up to this size is skipped and the connection lives on (docs/protocol.md, "Refusals").
 const SKIP_LIMIT: u64 = 64 * 1024;
@@ -61,47 +72,53 @@ impl Reply {
     }
 }
 
-/// A connection between two frames or within one. Never reads past the frame it is in.
+/// A connection between two frames or within one. Nothing that is read here is of another frame than the current one.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
     peer: SocketAddr,
     server: Server,
     limits: Arc<Limits>,
-    shutdown: CancellationToken,
-    /// Bytes of the current request's body that are still on the socket.
+    /// Whose bytes these are.
+    client: Client,
+    shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
+    timer: Timer,
+    /// What has come from the socket and is not read yet.
+    ahead: Ahead,
+    /// Bytes of the current request's body that are not read yet.
     body_left: u64,
     /// Bytes of the current request's reply that were sent.
     bytes_out: u64,
-    /// When the current request's fixed part must be complete.
-    fixed_deadline: Instant,
+    /// When the current request's first byte was seen.
+    begun: Instant,
     /// How the current body moves, in either direction.
     pace: Pace,
 }
 
 impl Connection {
-    /// Wraps an accepted stream.
+    /// Wraps an accepted stream. Belongs to the runtime it is made in.
     pub fn new(
         stream: TcpStream,
         peer: SocketAddr,
         server: Server,
         limits: Arc<Limits>,
+        client: Client,
         shutdown: CancellationToken,
     ) -> Connection {
-        // Replies are written whole; waiting for more to send would only delay them.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
-        }
         let pace = Pace::new(&limits);
+        let timer = Timer::new(limits.idle_timeout);
         Connection {
             stream,
             peer,
             server,
             limits,
-            shutdown,
+            client,
+            shutdown: Box::pin(shutdown.cancelled_owned()),
+            timer,
+            ahead: Ahead::default(),
             body_left: 0,
             bytes_out: 0,
-            fixed_deadline: Instant::now(),
+            begun: Instant::now(),
             pace,
         }
     }
@@ -126,27 +143,54 @@ impl Connection {
         self.bytes_out
     }
 
+    /// When the current request's first byte was seen.
+    pub(crate) fn begun(&self) -> Instant {
+        self.begun
+    }
+
     /// Waits for the next request's header. `None` when the client is gone, idle for too long, or the server is
     /// stopping: in each case there is nothing to say.
     ///
     /// # Errors
     /// I/O errors and a header that takes too long.
     pub(crate) async fn next_header(&mut self) -> io::Result<Option<[u8; HEADER_LEN]>> {
-        let mut header = [0; HEADER_LEN];
-        let (first, rest) = header.split_at_mut(1);
-        let idle = Instant::now() + self.limits.idle_timeout;
-        let got = tokio::select! {
-            biased;
-            got = self.stream.read(first) => got?,
-            () = self.shutdown.cancelled() => 0,
-            () = tokio::time::sleep_until(idle) => 0,
-        };
-        if got == 0 {
+        if self.ahead.is_empty() && !self.request_begins().await? {
             return Ok(None);
         }
-        self.fixed_deadline = Instant::now() + self.limits.header_timeout;
-        before(self.fixed_deadline, "the header", self.stream.read_exact(rest)).await?;
+        self.begun = Instant::now();
+        self.read_ahead(HEADER_LEN, "the header").await?;
+        let mut header = [0; HEADER_LEN];
+        self.ahead.take(&mut header);
         Ok(Some(header))
+    }
+
+    /// Waits for the first bytes of a request; `false` if there will be none.
+    async fn request_begins(&mut self) -> io::Result<bool> {
+        let Connection { stream, limits, shutdown, timer, ahead, .. } = self;
+        let mut idle = None;
+        poll_fn(|cx| {
+            if let Poll::Ready(got) = ahead.poll_fill(cx, stream) {
+                return Poll::Ready(got.map(|got| got > 0));
+            }
+            if shutdown.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ok(false));
+            }
+            let idle = *idle.get_or_insert_with(|| Instant::now() + limits.idle_timeout);
+            timer.poll(cx, idle).map(|()| Ok(false))
+        })
+        .await
+    }
+
+    /// Reads until `len` bytes are there, which are part of the request's header or fixed part.
+    async fn read_ahead(&mut self, len: usize, what: &str) -> io::Result<()> {
+        let deadline = self.begun + self.limits.header_timeout;
+        while self.ahead.len() < len {
+            let fill = poll_fn(|cx| self.ahead.poll_fill(cx, &mut self.stream));
+            if self.timer.before(deadline, what, fill).await? == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn begin_body(&mut self, len: u64) {
@@ -166,10 +210,9 @@ impl Connection {
                 Failure::bad_request(format!("the body ends before its fixed part of {len} bytes")).into()
             );
         }
-        let mut body = vec![0; len];
-        before(self.fixed_deadline, "the request", self.stream.read_exact(&mut body)).await?;
+        self.read_ahead(len, "the request").await?;
         self.body_left -= len as u64;
-        Ok(body)
+        Ok(self.ahead.take_vec(len))
     }
 
     /// Reads the whole body of a request that has no bulk. The command table has limited its length.
@@ -205,14 +248,24 @@ impl Connection {
         if wanted == 0 {
             return Ok(0);
         }
-        let begun = Instant::now();
-        let read = self.stream.read(&mut buffer[..wanted]);
-        let got = before(begun + self.pace.left, "the body", read).await?;
+        let wanted = self.client.share(wanted);
+        self.client.take(wanted).await;
+        let got = match self.ahead.take(&mut buffer[..wanted]) {
+            0 => self.receive(&mut buffer[..wanted]).await?,
+            got => got,
+        };
+        self.client.give_back(wanted - got);
+        self.body_left -= got as u64;
+        Ok(got)
+    }
+
+    async fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.stream.read(buffer);
+        let (got, waited) = self.timer.within(self.pace.left(), "the body", read).await?;
         if got == 0 {
             return Err(io::Error::new(ErrorKind::UnexpectedEof, "the client left in the middle of a body"));
         }
-        self.body_left -= got as u64;
-        self.pace.moved(got, begun.elapsed());
+        self.pace.moved(got, waited);
         Ok(got)
     }
 
@@ -232,15 +285,25 @@ impl Connection {
     /// I/O errors, and a client slower than `min_progress` per `progress_timeout`.
     pub async fn send_bulk(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            let begun = Instant::now();
-            match before(begun + self.pace.left, "the reply", self.stream.write(bytes)).await? {
-                0 => return Err(ErrorKind::WriteZero.into()),
-                sent => {
-                    bytes = &bytes[sent..];
-                    self.bytes_out += sent as u64;
-                    self.pace.moved(sent, begun.elapsed());
-                }
+            let share = self.client.share(bytes.len());
+            self.client.take(share).await;
+            let (now, later) = bytes.split_at(share);
+            self.send(now).await?;
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let write = self.stream.write(bytes);
+            let (sent, waited) = self.timer.within(self.pace.left(), "the reply", write).await?;
+            if sent == 0 {
+                return Err(ErrorKind::WriteZero.into());
             }
+            bytes = &bytes[sent..];
+            self.bytes_out += sent as u64;
+            self.pace.moved(sent, waited);
         }
         Ok(())
     }
@@ -274,31 +337,37 @@ impl Connection {
 
     async fn send_frame(&mut self, header: &[u8], body: &[u8]) -> io::Result<()> {
         self.pace = Pace::new(&self.limits);
-        let deadline = Instant::now() + self.limits.progress_timeout;
-        let parts = [IoSlice::new(header), IoSlice::new(body)];
-        let sent = before(deadline, "the reply", self.stream.write_vectored(&parts)).await?;
+        let (first, rest) = body.split_at(self.client.share(body.len()));
+        self.client.take(first.len()).await;
+        let parts = [IoSlice::new(header), IoSlice::new(first)];
+        let write = self.stream.write_vectored(&parts);
+        let (sent, waited) = self.timer.within(self.pace.left(), "the reply", write).await?;
         self.bytes_out += sent as u64;
+        self.pace.moved(sent, waited);
         match sent.checked_sub(header.len()) {
-            Some(sent) => self.send_bulk(&body[sent..]).await,
+            Some(sent) => self.send(&first[sent..]).await?,
             None => {
-                self.send_bulk(&header[sent..]).await?;
-                self.send_bulk(body).await
+                self.send(&header[sent..]).await?;
+                self.send(first).await?;
             }
         }
+        self.send_bulk(rest).await
     }
 
     /// Reads and drops `len` bytes of the body, all within one progress timeout.
     async fn skip(&mut self, mut len: u64) -> io::Result<()> {
         let deadline = Instant::now() + self.limits.progress_timeout;
-        let mut sink = [0; 8 * 1024];
         while len > 0 {
-            let part = sink.len().min(usize::try_from(len).unwrap_or(usize::MAX));
-            let got = before(deadline, "a refused body", self.stream.read(&mut sink[..part])).await?;
-            if got == 0 {
-                return Err(ErrorKind::UnexpectedEof.into());
+            if self.ahead.is_empty() {
+                let fill = poll_fn(|cx| self.ahead.poll_fill(cx, &mut self.stream));
+                if self.timer.before(deadline, "a refused body", fill).await? == 0 {
+                    return Err(ErrorKind::UnexpectedEof.into());
+                }
             }
-            self.body_left -= got as u64;
-            len -= got as u64;
+            let part = self.ahead.len().min(usize::try_from(len).unwrap_or(usize::MAX));
+            self.ahead.skip(part);
+            self.body_left -= part as u64;
+            len -= part as u64;
         }
         Ok(())
     }
@@ -314,67 +383,5 @@ impl Connection {
     }
 }
 
-/// Holds a transfer to its minimum rate: `min_progress` bytes per `progress_timeout`. Only the time spent waiting for
-/// the other end counts, and it adds up over the reads or writes of a body, however small they are.
-#[derive(Debug)]
-struct Pace {
-    window: Duration,
-    min_progress: u64,
-    moved: u64,
-    left: Duration,
-}
-
-impl Pace {
-    fn new(limits: &Limits) -> Pace {
-        let window = limits.progress_timeout;
-        Pace { window, min_progress: limits.min_progress, moved: 0, left: window }
-    }
-
-    fn moved(&mut self, bytes: usize, waited: Duration) {
-        self.moved += bytes as u64;
-        self.left = self.left.saturating_sub(waited);
-        if self.moved >= self.min_progress {
-            self.moved = 0;
-            self.left = self.window;
-        }
-    }
-}
-
-async fn before<T>(deadline: Instant, what: &str, io: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    match timeout_at(deadline, io).await {
-        Ok(result) => result,
-        Err(_) => Err(io::Error::new(ErrorKind::TimedOut, format!("{what} took too long"))),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use tokio::net::TcpListener;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn small_reads_do_not_buy_time() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (stream, peer) = listener.accept().await.unwrap();
-        let window = Duration::from_millis(100);
-        let limits = Limits { progress_timeout: window, min_progress: 1000, ..Limits::default() };
-        let mut server =
-            Connection::new(stream, peer, Server::Storage, Arc::new(limits), CancellationToken::new());
-        server.begin_body(100_000);
-        // Ten bytes at a time, ten times as slow as they should be.
-        let trickle = tokio::spawn(async move {
-            while client.write_all(&[7; 10]).await.is_ok() {
-                tokio::time::sleep(window / 10).await;
-            }
-        });
-        for _ in 0..99 {
-            if let Err(error) = server.read_bulk(&mut [0; 10]).await {
-                assert_eq!(error.kind(), ErrorKind::TimedOut);
-                return trickle.abort();
-            }
-        }
-        panic!("a client may be as slow as it likes");
-    }
-}
+mod tests;

@@ -4,11 +4,18 @@ use std::time::Duration;
 
 use crate::config::Settings;
 
+/// The lowest rate limit, in bytes per second.
+const MIN_RATE: u64 = 16 * 1024;
+
 /// Limits that every binary-protocol server has. The http gateway has the same keys where they make sense.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Connections open at once; one more is told 503. 1 to 1,000,000.
     pub max_connections: usize,
+    /// And from one client, which is told 503 as well; 0 = no limit of its own.
+    pub max_connections_per_client: usize,
+    /// Bytes of bodies a second that all connections of one client may move, in both directions together; 0 = no limit.
+    pub rate_limit: u64,
     /// From a request's first byte until its header and fixed part are there.
     pub header_timeout: Duration,
     /// How long a connection may wait between two requests.
@@ -36,6 +43,8 @@ impl Limits {
         let timeouts = Duration::from_millis(10)..=seconds(7 * 24 * 3600);
         Limits {
             max_connections: settings.number("max_connections", 4096, 1..=1_000_000),
+            max_connections_per_client: settings.number("max_connections_per_client", 0, 0..=1_000_000),
+            rate_limit: read_rate_limit(settings),
             header_timeout: settings.duration("header_timeout", seconds(30), timeouts.clone()),
             idle_timeout: settings.duration("idle_timeout", seconds(600), timeouts.clone()),
             progress_timeout: settings.duration("progress_timeout", seconds(60), timeouts.clone()),
@@ -48,4 +57,14 @@ impl Limits {
             drain_bytes: settings.size("drain_bytes", 64 * 1024 * 1024, 0..=u64::MAX / 2),
         }
     }
+}
+
+/// The key `rate_limit`, for a server of any kind. Below its least rate other programs would take the server for dead.
+pub fn read_rate_limit(settings: &mut Settings) -> u64 {
+    let rate = settings.size("rate_limit", 0, 0..=u64::MAX);
+    if rate > 0 && rate < MIN_RATE {
+        settings.problem("rate_limit", format!("at least {MIN_RATE} bytes a second, or 0 for no limit"));
+        return 0;
+    }
+    rate
 }

@@ -1,6 +1,6 @@
 //! What this process has done so far, in the text format that Prometheus reads (OpenMetrics).
 
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
-use tnv_proto::{ErrorCode, Server};
+use tnv_proto::{Command, ErrorCode, Server};
 
 /// The content type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -59,11 +59,21 @@ pub(crate) enum Ending {
 /// A request that is over.
 pub(crate) struct Exchange {
     pub(crate) server: Server,
-    pub(crate) command: &'static str,
+    /// `None` for one that does not exist.
+    pub(crate) command: Option<Command>,
     pub(crate) ending: Ending,
     pub(crate) took: Duration,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
+}
+
+/// What every request of one command counts, looked up once.
+#[derive(Debug)]
+struct CommandMetrics {
+    succeeded: Counter,
+    seconds: Histogram,
+    bytes_in: Counter,
+    bytes_out: Counter,
 }
 
 /// The metrics of one process, shared by all servers that run in it.
@@ -75,6 +85,8 @@ pub struct Metrics {
     bytes_in: Family<ServerLabels, Counter>,
     bytes_out: Family<ServerLabels, Counter>,
     connections: Family<ServerLabels, Gauge>,
+    /// By the command's number.
+    by_command: [OnceLock<CommandMetrics>; 256],
     total_bytes: Family<ServerLabels, Gauge>,
     free_bytes: Family<ServerLabels, Gauge>,
 }
@@ -94,6 +106,7 @@ impl Metrics {
             bytes_in: Family::default(),
             bytes_out: Family::default(),
             connections: Family::default(),
+            by_command: [const { OnceLock::new() }; 256],
             total_bytes: Family::default(),
             free_bytes: Family::default(),
         };
@@ -138,16 +151,41 @@ impl Metrics {
     }
 
     pub(crate) fn exchanged(&self, exchange: &Exchange) {
-        let (server, command) = (name(exchange.server), exchange.command);
-        let result = match exchange.ending {
-            Ending::Succeeded => "ok".to_owned(),
-            Ending::Refused(code) => code.to_string(),
-            Ending::Broken => "broken".to_owned(),
+        let (server, command) = (name(exchange.server), exchange.command.map_or("?", Command::name));
+        let unknown;
+        let metrics = match exchange.command {
+            Some(known) => {
+                self.by_command[usize::from(known as u8)].get_or_init(|| self.look_up(server, command))
+            }
+            None => {
+                unknown = self.look_up(server, command);
+                &unknown
+            }
         };
-        self.requests.get_or_create(&ResultLabels { server, command, result }).inc();
-        self.seconds.get_or_create(&CommandLabels { server, command }).observe(exchange.took.as_secs_f64());
-        self.bytes_in.get_or_create(&ServerLabels { server }).inc_by(exchange.bytes_in);
-        self.bytes_out.get_or_create(&ServerLabels { server }).inc_by(exchange.bytes_out);
+        let failed = |result: String| {
+            self.requests.get_or_create(&ResultLabels { server, command, result }).inc();
+        };
+        match exchange.ending {
+            Ending::Succeeded => {
+                metrics.succeeded.inc();
+            }
+            Ending::Refused(code) => failed(code.to_string()),
+            Ending::Broken => failed("broken".to_owned()),
+        }
+        metrics.seconds.observe(exchange.took.as_secs_f64());
+        metrics.bytes_in.inc_by(exchange.bytes_in);
+        metrics.bytes_out.inc_by(exchange.bytes_out);
+    }
+
+    fn look_up(&self, server: &'static str, command: &'static str) -> CommandMetrics {
+        let (of_server, of_command) = (ServerLabels { server }, CommandLabels { server, command });
+        let succeeded = ResultLabels { server, command, result: "ok".to_owned() };
+        CommandMetrics {
+            succeeded: self.requests.get_or_create_owned(&succeeded),
+            seconds: self.seconds.get_or_create_owned(&of_command),
+            bytes_in: self.bytes_in.get_or_create_owned(&of_server),
+            bytes_out: self.bytes_out.get_or_create_owned(&of_server),
+        }
     }
 
     /// Counts a connection until the guard is dropped.
@@ -184,7 +222,7 @@ mod tests {
         let metrics = Metrics::new();
         let exchange = Exchange {
             server: Server::Storage,
-            command: "Read",
+            command: Some(Command::Read),
             ending: Ending::Refused(ErrorCode::NOT_FOUND),
             took: Duration::from_millis(30),
             bytes_in: 448,

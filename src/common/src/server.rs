@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use tnv_proto::{Command, ErrorCode, Failure, Server};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use crate::clients::{Client, Clients};
 use crate::connection::{Connection, Interrupt, Reply};
 use crate::limits::Limits;
 use crate::metrics::{Ending, Exchange, Metrics};
+use crate::reactors::Dealer;
+use crate::socket;
 
 /// Connections over the limit that are being told so, at once. More wait in the kernel's queue.
 const MAX_REFUSALS: usize = 64;
@@ -60,16 +62,7 @@ fn reason(error: &io::Error) -> String {
 /// # Errors
 /// [`BindError`] with a sentence that says what to do.
 pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
-    let open = || -> io::Result<TcpListener> {
-        let domain = socket2::Domain::for_address(address);
-        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(1024)?;
-        TcpListener::from_std(socket.into())
-    };
-    open().map_err(|error| BindError { address, error })
+    socket::listen(address).map_err(|error| BindError { address, error })
 }
 
 /// Counts connections against `max_connections`.
@@ -99,36 +92,107 @@ pub async fn serve<S: Service>(
     admission: Admission,
     shutdown: CancellationToken,
 ) {
-    let limits = Arc::new(limits);
-    let tasks = TaskTracker::new();
-    let abort = CancellationToken::new();
-    let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
-    while let Some((stream, peer)) = accept(&listener, &shutdown).await {
-        let connection = Connection::new(stream, peer, S::SERVER, limits.clone(), shutdown.clone());
-        let Ok(permit) = admission.permits.clone().try_acquire_owned() else {
-            let Ok(slot) = refusals.clone().acquire_owned().await else { break };
-            tasks.spawn(async move {
-                turn_away(connection).await;
-                drop(slot);
-            });
-            continue;
+    let drain_timeout = limits.drain_timeout;
+    let acceptor = Acceptor {
+        service,
+        clients: Clients::new(limits.max_connections_per_client, limits.rate_limit),
+        limits: Arc::new(limits),
+        admission,
+        refusals: Arc::new(Semaphore::new(MAX_REFUSALS)),
+        dealer: Dealer::new(),
+        shutdown,
+    };
+    let mut tasks = JoinSet::new();
+    loop {
+        let (stream, peer) = tokio::select! {
+            accepted = accept(&listener, &acceptor.shutdown) => match accepted {
+                Some(accepted) => accepted,
+                None => break,
+            },
+            // What a connection leaves behind goes when it ends.
+            Some(_) = tasks.join_next() => continue,
         };
-        let (service, abort) = (service.clone(), abort.clone());
-        let connected = Metrics::global().connected(S::SERVER);
-        tasks.spawn(async move {
-            tokio::select! {
-                () = converse(&*service, connection) => {}
-                () = abort.cancelled() => tracing::info!(%peer, "connection cut off: the server is stopping"),
-            }
-            drop((permit, connected));
-        });
+        acceptor.start(stream, peer, &mut tasks).await;
     }
     drop(listener);
-    tasks.close();
-    if tokio::time::timeout(limits.drain_timeout, tasks.wait()).await.is_err() {
+    let finished = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(drain_timeout, finished).await.is_err() {
         tracing::warn!(server = %S::SERVER, connections = tasks.len(), "drain timeout: cutting off what still runs");
-        abort.cancel();
-        tasks.wait().await;
+        tasks.shutdown().await;
+    }
+}
+
+/// What connections are made with.
+struct Acceptor<S> {
+    service: Arc<S>,
+    limits: Arc<Limits>,
+    clients: Clients,
+    admission: Admission,
+    refusals: Arc<Semaphore>,
+    dealer: Dealer,
+    shutdown: CancellationToken,
+}
+
+impl<S: Service> Acceptor<S> {
+    /// Serves a connection in a task of its own, or refuses it there.
+    async fn start(&self, stream: TcpStream, peer: SocketAddr, tasks: &mut JoinSet<()>) {
+        let (limits, shutdown) = (self.limits.clone(), self.shutdown.clone());
+        // A socket belongs to one reactor.
+        let stream = match stream.into_std() {
+            Ok(stream) => stream,
+            Err(error) => return tracing::warn!(%peer, %error, "cannot serve a connection"),
+        };
+        let connect = move |client| {
+            TcpStream::from_std(stream)
+                .map(|stream| Connection::new(stream, peer, S::SERVER, limits, client, shutdown))
+                .inspect_err(|error| tracing::warn!(%peer, %error, "cannot serve a connection"))
+        };
+        match self.admit(peer) {
+            Ok((permit, client)) => {
+                let place = self.dealer.deal();
+                let reactor = place.reactor.clone();
+                let service = self.service.clone();
+                let connected = Metrics::global().connected(S::SERVER);
+                let serve = async move {
+                    if let Ok(connection) = connect(client) {
+                        converse(&*service, connection).await;
+                    }
+                    drop((permit, place, connected));
+                };
+                tasks.spawn_on(serve, &reactor);
+            }
+            Err(failure) => {
+                let Ok(slot) = self.refusals.clone().acquire_owned().await else { return };
+                tasks.spawn(async move {
+                    if let Ok(connection) = connect(Client::unlimited()) {
+                        turn_away(connection, &failure).await;
+                    }
+                    drop(slot);
+                });
+            }
+        }
+    }
+
+    /// A place for one more connection, or why there is none.
+    fn admit(&self, peer: SocketAddr) -> Result<(OwnedSemaphorePermit, Client), Failure> {
+        let refused = |text: String| {
+            tracing::warn!(%peer, text, "refused");
+            Failure::new(ErrorCode::UNAVAILABLE, text)
+        };
+        let Ok(permit) = self.admission.permits.clone().try_acquire_owned() else {
+            let max = self.admission.max;
+            return Err(refused(format!(
+                "too many connections: {max} are open; try again later or raise max_connections"
+            )));
+        };
+        let client = self.clients.admit(peer.ip()).ok_or_else(|| {
+            let max = self.limits.max_connections_per_client;
+            refused(format!(
+                "too many connections: {max} are open from your address; try again later or raise \
+                 max_connections_per_client"
+            ))
+        })?;
+        Ok((permit, client))
     }
 }
 
@@ -178,7 +242,6 @@ async fn exchange<S: Service>(
     session: &mut S::Session,
 ) -> io::Result<bool> {
     let Some(header) = connection.next_header().await? else { return Ok(false) };
-    let began = Instant::now();
     let (header, command) = match connection.check(header) {
         Ok(checked) => checked,
         Err(failure) => {
@@ -188,16 +251,17 @@ async fn exchange<S: Service>(
         }
     };
     connection.begin_body(header.body_len);
-    let (name, outcome) = match command {
-        Ok(command) => (command.name(), service.call(command, connection, session).await),
-        Err(failure) => ("?", Err(Interrupt::Refused(failure))),
+    let (command, outcome) = match command {
+        // Boxed, so that only a connection that is being served has the memory for it: it is the largest part.
+        Ok(command) => (Some(command), Box::pin(service.call(command, connection, session)).await),
+        Err(failure) => (None, Err(Interrupt::Refused(failure))),
     };
-    let (ending, replied) = reply(connection, name, outcome).await;
+    let (ending, replied) = reply(connection, command.map_or("?", Command::name), outcome).await;
     Metrics::global().exchanged(&Exchange {
         server: S::SERVER,
-        command: name,
+        command,
         ending: if replied.is_ok() { ending } else { Ending::Broken },
-        took: began.elapsed(),
+        took: connection.begun().elapsed(),
         bytes_in: header.body_len.saturating_sub(connection.body_left()),
         bytes_out: connection.bytes_out(),
     });
@@ -234,17 +298,10 @@ fn log_refusal(connection: &Connection, command: &str, failure: &Failure) {
     }
 }
 
-/// Tells a connection over the limit that it is one too many.
-async fn turn_away(mut connection: Connection) {
-    let max = connection.limits().max_connections;
-    let peer = connection.peer();
-    tracing::warn!(%peer, max, "refused: too many connections");
-    let failure = Failure::new(
-        ErrorCode::UNAVAILABLE,
-        format!("too many connections: {max} are open; try again later or raise max_connections"),
-    );
+/// Tells a connection over a limit that it is one too many.
+async fn turn_away(mut connection: Connection, failure: &Failure) {
     // The request that is on its way must be read, or the close would reset the connection under the reply.
     connection.begin_body(u64::MAX);
-    let farewell = connection.refuse(&failure);
+    let farewell = connection.refuse(failure);
     let _ = tokio::time::timeout(Duration::from_secs(2), farewell).await;
 }

@@ -10,7 +10,7 @@ use tnv_common::limits::Limits;
 use tnv_common::server::{Admission, Service, bind, serve};
 use tnv_proto::{Command, ErrorCode, Failure, FileKey, HEADER_LEN, Header, STATUS_OK, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -177,6 +177,28 @@ async fn one_connection_too_many_is_told_and_room_comes_back() {
             Err(failure) => assert_eq!(failure.code, ErrorCode::UNAVAILABLE),
         }
     }
+}
+
+#[tokio::test]
+async fn a_client_with_one_connection_too_many_is_told_and_others_are_not() {
+    let server = start(Limits { max_connections_per_client: 1, ..Limits::default() }).await;
+    server.gate.add_permits(2);
+    let mut first = server.connect().await;
+    first.write_all(&file_size()).await.unwrap();
+    reply(&mut first).await.unwrap();
+
+    let mut second = server.connect().await;
+    second.write_all(&file_size()).await.unwrap();
+    let failure = reply(&mut second).await.unwrap_err();
+    assert_eq!(failure.code, ErrorCode::UNAVAILABLE);
+    assert!(failure.text.contains("max_connections_per_client"), "{failure}");
+    assert_closed(&mut second).await;
+
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, 2], 0))).unwrap();
+    let mut other = socket.connect(server.address).await.unwrap();
+    other.write_all(&file_size()).await.unwrap();
+    assert_eq!(reply(&mut other).await.unwrap(), 1_u64.to_be_bytes());
 }
 
 #[tokio::test]

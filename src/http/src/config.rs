@@ -7,6 +7,7 @@ use hyper::header::HeaderValue;
 use tnv_client::Options;
 use tnv_common::cache::{CacheConfig, CacheKeys};
 use tnv_common::config::Settings;
+use tnv_common::limits::read_rate_limit;
 use tnv_proto::{AppId, UserId};
 
 /// Connections to each server that are kept while nobody uses them.
@@ -43,6 +44,10 @@ pub struct Config {
     pub max_ranges: usize,
     /// Connections open at once, and requests under way; one more is told 503. 1 to 1,000,000.
     pub max_connections: usize,
+    /// And from one client, which is told 429; 0 = no limit of its own.
+    pub max_connections_per_client: usize,
+    /// Bytes a second that all connections of one client may move, in both directions together; 0 = no limit.
+    pub rate_limit: u64,
     /// Until a request's header is complete, counted from the connection's start or the answer before it.
     pub header_timeout: Duration,
     /// How long a client may take nothing of an answer, and a storage give nothing of a file.
@@ -81,6 +86,8 @@ impl Config {
             attributes_size: settings.size("attributes_size", 8 * 1024 * 1024, 0..=1 << 40),
             max_ranges: settings.number("max_ranges", 8, 1..=100),
             max_connections: settings.number("max_connections", 4096, 1..=1_000_000),
+            max_connections_per_client: settings.number("max_connections_per_client", 0, 0..=1_000_000),
+            rate_limit: read_rate_limit(settings),
             header_timeout: settings.duration("header_timeout", seconds(30), timeouts.clone()),
             progress_timeout: settings.duration("progress_timeout", seconds(60), timeouts.clone()),
             drain_timeout: settings.duration(
@@ -215,6 +222,8 @@ mod tests {
             ("attributes_size", "1KiB"),
             ("max_ranges", "1"),
             ("max_connections", "7"),
+            ("max_connections_per_client", "3"),
+            ("rate_limit", "1MiB"),
             ("header_timeout", "1s"),
             ("progress_timeout", "2s"),
             ("drain_timeout", "0"),
@@ -234,6 +243,7 @@ mod tests {
         assert_eq!((config.max_ranges, config.max_connections), (1, 7));
         assert_eq!((config.locate_ttl, config.attributes_ttl), (Duration::from_secs(5), Duration::ZERO));
         assert_eq!(config.attributes_size, 1024);
+        assert_eq!((config.max_connections_per_client, config.rate_limit), (3, 1 << 20));
         let timeouts = [
             config.header_timeout,
             config.progress_timeout,
@@ -260,6 +270,7 @@ mod tests {
             ("attributes_ttl", "-1s"),
             ("attributes_size", "much"),
             ("max_ranges", "0"),
+            ("rate_limit", "1KiB"),
             ("writing", "maybe"),
             ("max_upload_size", "-1"),
             ("sessions", "redis"),

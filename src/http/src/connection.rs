@@ -7,12 +7,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
+use tnv_common::clients::Client;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::lane::{Lane, Limits, Next};
+use crate::refusal::Refusal;
 use crate::seat::Seats;
 use crate::service::Gateway;
 use crate::stream::ClientStream;
@@ -110,7 +112,7 @@ impl Protocols {
     pub(crate) async fn serve(
         &self,
         mut stream: TcpStream,
-        peer: SocketAddr,
+        (peer, client): (SocketAddr, Client),
         gateway: Arc<Gateway>,
         seats: Seats,
     ) {
@@ -120,8 +122,12 @@ impl Protocols {
             shutdown: &self.shutdown,
             abort: &self.abort,
         };
-        let served = Lane::new(&mut stream, peer, &gateway, limits).serve().await;
-        let mut stream = ClientStream::new(stream, self.progress_timeout);
+        // What is held to a rate is counted byte by byte, and never sent so fast that a copy mattered.
+        let served = match client.is_limited() {
+            true => Ok(Next::HandOver(Bytes::new())),
+            false => Lane::new(&mut stream, peer, &gateway, limits).serve().await,
+        };
+        let mut stream = ClientStream::new(stream, self.progress_timeout, client);
         match served {
             Ok(Next::HandOver(read)) => {
                 stream.put_back(read);
@@ -170,16 +176,17 @@ impl Protocols {
         }
     }
 
-    /// Reads one request of a connection over the limit, so that the answer is not lost to a reset, and answers 503.
+    /// Reads one request of a connection over a limit, so that the answer is not lost to a reset, and answers `full`.
     pub(crate) async fn turn_away(
         &self,
         stream: ClientStream<TcpStream>,
         peer: SocketAddr,
         gateway: Arc<Gateway>,
+        full: Refusal,
         patience: Duration,
     ) {
         let answer = service_fn(move |request| {
-            std::future::ready(Ok::<_, Infallible>(gateway.turn_away(request, peer)))
+            std::future::ready(Ok::<_, Infallible>(gateway.turn_away(request, peer, full.clone())))
         });
         let connection = self.http1.clone().keep_alive(false).serve_connection(TokioIo::new(stream), answer);
         // However it ends, there is nobody left to tell.
@@ -258,7 +265,7 @@ mod tests {
             (b"", false),
         ] {
             let (mut client, server) = duplex(7);
-            let mut server = ClientStream::new(server, Duration::from_secs(3600));
+            let mut server = ClientStream::new(server, Duration::from_secs(3600), Client::unlimited());
             let send = async {
                 client.write_all(sent).await.unwrap();
                 drop(client);
@@ -276,7 +283,7 @@ mod tests {
     #[tokio::test]
     async fn silence_is_not_waited_for_without_end() {
         let (_client, server) = duplex(7);
-        let mut server = ClientStream::new(server, Duration::from_secs(3600));
+        let mut server = ClientStream::new(server, Duration::from_secs(3600), Client::unlimited());
         let error = begins_with_preface(&mut server, Duration::from_millis(10)).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }

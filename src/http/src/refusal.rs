@@ -41,6 +41,18 @@ impl Refusal {
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, sentence)
     }
 
+    /// 503: there is no place for one more connection.
+    pub(crate) fn full() -> Refusal {
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many connections; try again soon")
+    }
+
+    /// 429: nor for one more of this client.
+    pub(crate) fn full_for_client() -> Refusal {
+        let sentence = "too many connections from your address; close some, or try again soon";
+        Refusal::new(StatusCode::TOO_MANY_REQUESTS, sentence)
+            .with(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS))
+    }
+
     /// 421: this name may be anybody's.
     pub(crate) fn host(name: &str) -> Refusal {
         let sentence = format!(
@@ -65,6 +77,11 @@ impl Refusal {
             Ok(missed) => refusal.with(CONTENT_RANGE, missed),
             Err(_) => refusal,
         }
+    }
+
+    /// What it says to people.
+    pub(crate) fn sentence(&self) -> &str {
+        &self.sentence
     }
 
     /// The same with one more header.

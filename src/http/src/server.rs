@@ -5,22 +5,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tnv_common::clients::{Client, Clients};
 use tnv_common::server::BindError;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::connection::Protocols;
 use crate::metrics::HttpMetrics;
+use crate::refusal::Refusal;
 use crate::seat::Seats;
 use crate::service::Gateway;
 use crate::stream::ClientStream;
 
-/// How much of an answer waits in the kernel before it is sent, in bytes; without a limit it can be megabytes
-/// for each slow client.
-const MAX_UNSENT: u32 = 256 * 1024;
 /// Connections over the limit that are being told so, at once. More wait in the kernel's queue.
 const MAX_REFUSALS: usize = 64;
 /// How long a connection over the limit has to send its request and take the answer.
@@ -68,6 +67,7 @@ impl Server {
         let acceptor = Acceptor {
             gateway: Arc::new(Gateway::new(&config)),
             permits: Arc::new(Semaphore::new(config.max_connections)),
+            clients: Clients::new(config.max_connections_per_client, config.rate_limit),
             refusals: Arc::new(Semaphore::new(MAX_REFUSALS)),
             protocols: Protocols::new(&config, tasks.clone(), shutdown.clone(), abort.clone()),
             progress_timeout: config.progress_timeout,
@@ -93,6 +93,7 @@ impl Server {
 struct Acceptor {
     gateway: Arc<Gateway>,
     permits: Arc<Semaphore>,
+    clients: Clients,
     refusals: Arc<Semaphore>,
     protocols: Protocols,
     progress_timeout: Duration,
@@ -121,41 +122,38 @@ impl Acceptor {
 
     /// Serves a connection in a task of its own, or refuses it there. `false` when the server is to stop.
     async fn start(&self, stream: TcpStream, peer: SocketAddr, tasks: &TaskTracker) -> bool {
-        prepare(&stream, peer);
         let (protocols, gateway) = (self.protocols.clone(), self.gateway.clone());
-        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
-            let connected = HttpMetrics::global().connected();
-            let seats = Seats::new(self.permits.clone());
-            tasks.spawn(async move {
-                protocols.serve(stream, peer, gateway, seats).await;
-                drop((permit, connected));
-            });
-            return true;
-        }
+        let progress_timeout = self.progress_timeout;
+        let full = match self.admit(peer) {
+            Ok((permit, client)) => {
+                let connected = HttpMetrics::global().connected();
+                let seats = Seats::new(self.permits.clone());
+                tasks.spawn(async move {
+                    protocols.serve(stream, (peer, client), gateway, seats).await;
+                    drop((permit, connected));
+                });
+                return true;
+            }
+            Err(full) => full,
+        };
         let slot = tokio::select! {
             () = self.shutdown.cancelled() => return false,
             slot = self.refusals.clone().acquire_owned() => slot,
         };
         let Ok(slot) = slot else { return false };
-        tracing::warn!(%peer, "refused: too many connections");
-        let stream = ClientStream::new(stream, self.progress_timeout);
+        tracing::warn!(%peer, reason = full.sentence(), "refused");
+        let stream = ClientStream::new(stream, progress_timeout, Client::unlimited());
         tasks.spawn(async move {
-            protocols.turn_away(stream, peer, gateway, REFUSAL_TIMEOUT).await;
+            protocols.turn_away(stream, peer, gateway, full, REFUSAL_TIMEOUT).await;
             drop(slot);
         });
         true
     }
-}
 
-/// Sets what a connection needs to be quick and to be cheap. Both can be done without.
-fn prepare(stream: &TcpStream, peer: SocketAddr) {
-    let set = || {
-        stream.set_nodelay(true)?;
-        #[cfg(target_os = "linux")]
-        socket2::SockRef::from(stream).set_tcp_notsent_lowat(MAX_UNSENT)?;
-        io::Result::Ok(())
-    };
-    if let Err(error) = set() {
-        tracing::debug!(%peer, %error, "cannot set socket options");
+    /// A place for one more connection, or why there is none.
+    fn admit(&self, peer: SocketAddr) -> Result<(OwnedSemaphorePermit, Client), Refusal> {
+        let permit = self.permits.clone().try_acquire_owned().map_err(|_| Refusal::full())?;
+        let client = self.clients.admit(peer.ip()).ok_or_else(Refusal::full_for_client)?;
+        Ok((permit, client))
     }
 }

@@ -62,7 +62,7 @@ impl Gateway {
         peer: SocketAddr,
         seats: &Seats,
     ) -> Response<BodyStream> {
-        let Some(seat) = seats.take() else { return self.turn_away(request, peer) };
+        let Some(seat) = seats.take() else { return self.turn_away(request, peer, Refusal::full()) };
         let (request, body) = request.into_parts();
         let route = self.route(&request);
         let access = Access::begin(peer, route_name(&route), &request.method, &request.uri);
@@ -107,11 +107,15 @@ impl Gateway {
         route(request.uri.path(), &self.owner.app, &self.owner.user)
     }
 
-    /// Tells a connection over the limit, or a request that shares one, that it is one too many.
-    pub(crate) fn turn_away(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<BodyStream> {
+    /// Tells a connection over a limit, or a request that shares one, that it is one too many.
+    pub(crate) fn turn_away(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        full: Refusal,
+    ) -> Response<BodyStream> {
         let (request, _) = request.into_parts();
         let access = Access::begin(peer, "unknown", &request.method, &request.uri);
-        let full = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many connections; try again soon");
         let (response, access) = self.finish(Err(full), &request, access);
         response.map(|body| BodyStream::new(body, access))
     }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use tnv_common::clients::Client;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -15,8 +16,8 @@ const LINGER: Duration = Duration::from_secs(2);
 /// And at most so many bytes.
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
-/// Wraps a connection: a write that makes no progress for `progress_timeout` fails, and a shutdown lingers
-/// until the client has hung up as well.
+/// Wraps a connection: a write that makes no progress for `progress_timeout` fails, a shutdown lingers until the client
+/// has hung up as well, and what the client may move in a second is kept to.
 pub(crate) struct ClientStream<S> {
     inner: S,
     /// What was read and put back.
@@ -26,6 +27,11 @@ pub(crate) struct ClientStream<S> {
     /// Whether `timer` counts the time that a write has been waiting for.
     waiting: bool,
     lingering: Option<Linger>,
+    reading: Client,
+    writing: Client,
+    /// Bytes that were asked for of the client's budget, and those of them that may be written now.
+    asked: usize,
+    granted: usize,
 }
 
 struct Linger {
@@ -34,7 +40,7 @@ struct Linger {
 }
 
 impl<S> ClientStream<S> {
-    pub(crate) fn new(inner: S, progress_timeout: Duration) -> ClientStream<S> {
+    pub(crate) fn new(inner: S, progress_timeout: Duration, client: Client) -> ClientStream<S> {
         ClientStream {
             inner,
             read_ahead: Bytes::new(),
@@ -42,6 +48,10 @@ impl<S> ClientStream<S> {
             timer: Box::pin(sleep(progress_timeout)),
             waiting: false,
             lingering: None,
+            reading: client.clone(),
+            writing: client,
+            asked: 0,
+            granted: 0,
         }
     }
 
@@ -49,6 +59,18 @@ impl<S> ClientStream<S> {
     pub(crate) fn put_back(&mut self, read: Bytes) {
         self.read_ahead =
             if self.read_ahead.is_empty() { read } else { [read, self.read_ahead.clone()].concat().into() };
+    }
+
+    /// Waits until it is the client's turn. Ready with how many of `len` bytes it may be sent.
+    fn poll_grant(&mut self, cx: &mut Context<'_>, len: usize) -> Poll<usize> {
+        if self.granted == 0 {
+            if self.asked == 0 {
+                self.asked = self.writing.share(len);
+            }
+            ready!(self.writing.poll_take(cx, self.asked));
+            self.granted = std::mem::take(&mut self.asked);
+        }
+        Poll::Ready(len.min(self.granted))
     }
 
     /// Watches how long a write has been waiting.
@@ -73,7 +95,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.read_ahead.is_empty() {
-            return Pin::new(&mut self.inner).poll_read(cx, buf);
+            ready!(self.reading.poll_take(cx, 0));
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+            self.reading.spend(buf.filled().len() - before);
+            return Poll::Ready(Ok(()));
         }
         let len = self.read_ahead.len().min(buf.remaining());
         buf.put_slice(&self.read_ahead[..len]);
@@ -84,8 +110,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
-        self.watch(cx, written)
+        if !self.writing.is_limited() {
+            let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
+            return self.watch(cx, written);
+        }
+        let granted = ready!(self.poll_grant(cx, bytes.len()));
+        let written = Pin::new(&mut self.inner).poll_write(cx, &bytes[..granted]);
+        let sent = ready!(self.watch(cx, written))?;
+        self.granted -= sent;
+        Poll::Ready(Ok(sent))
     }
 
     fn poll_write_vectored(
@@ -93,6 +126,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.writing.is_limited() {
+            let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| slice);
+            return self.poll_write(cx, first);
+        }
         let written = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
         self.watch(cx, written)
     }
@@ -134,13 +171,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
 mod tests {
     use std::task::Waker;
 
+    use tnv_common::clients::Clients;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
 
     fn stream(progress_timeout: Duration) -> (DuplexStream, ClientStream<DuplexStream>) {
         let (client, server) = duplex(10);
-        (client, ClientStream::new(server, progress_timeout))
+        (client, ClientStream::new(server, progress_timeout, Client::unlimited()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limited_client_gets_its_rate_in_both_directions_and_is_not_taken_for_a_stalled_one() {
+        let (mut client, server) = duplex(1 << 20);
+        let limited = Clients::new(0, 64 * 1024).admit([192, 0, 2, 1].into()).unwrap();
+        let mut server = ClientStream::new(server, Duration::from_millis(10), limited);
+        let begun = Instant::now();
+        // The first second's worth moves at once.
+        let (head, body) = ([1; 1000], vec![2; 192 * 1024 - 1000]);
+        let mut slices = [io::IoSlice::new(&head), io::IoSlice::new(&body)];
+        let mut left = &mut slices[..];
+        while !left.is_empty() {
+            let sent = server.write_vectored(left).await.unwrap();
+            io::IoSlice::advance_slices(&mut left, sent);
+        }
+        let took = begun.elapsed();
+        assert!((1.8..=2.0).contains(&took.as_secs_f64()), "{took:?}");
+        let mut got = vec![0; 192 * 1024];
+        client.read_exact(&mut got).await.unwrap();
+        assert!(got == [&head[..], &body].concat());
+        client.write_all(&got).await.unwrap();
+        server.read_exact(&mut got).await.unwrap();
+        server.write_all(&[0; 1]).await.unwrap();
+        let took = begun.elapsed();
+        assert!((4.8..=5.1).contains(&took.as_secs_f64()), "{took:?}");
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use tnv_common::args::ServerArgs;
 use tnv_common::config::Settings;
+use tnv_common::reactors::Reactors;
 use tnv_common::server::BindError;
 use tnv_common::telemetry::{self, LogConfig};
 use tokio::signal::unix::{SignalKind, signal};
@@ -153,6 +154,8 @@ pub(crate) fn run(role: Role, args: &ServerArgs) -> anyhow::Result<()> {
     if args.migrate {
         return say(&runtime()?.block_on(config.migrate())?);
     }
+    // The gateway's connections move between threads: those to storages, which they share, do as well.
+    let _reactors = (!matches!(role, Role::Http)).then(reactors).transpose()?;
     runtime()?.block_on(async {
         let stop = stop_signal()?;
         tracing::info!(config = source, role = role.name(), "starting");
@@ -178,7 +181,12 @@ fn check(config: &Config, what: &str) -> anyhow::Result<()> {
     if mistakes.is_empty() { say(&format!("ok: {what} has no mistakes")) } else { bail!(mistakes.join("\n")) }
 }
 
-/// The reactor, and the threads for blocking work.
+/// Where the connections of trackers, id servers and storages run, until it is dropped.
+pub(crate) fn reactors() -> anyhow::Result<Reactors> {
+    Reactors::start(MAX_BLOCKING_THREADS).context("cannot start the reactors")
+}
+
+/// Where all else runs, and the threads for its blocking work.
 pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tnv_common::host::raise_open_file_limit();
     tokio::runtime::Builder::new_multi_thread()

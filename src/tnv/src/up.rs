@@ -14,7 +14,7 @@ use tnv_proto::{ErrorCode, FileId, FileKey, Labels};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::role::{Config, bind_error, runtime, say, stop_signal};
+use crate::role::{Config, bind_error, reactors, runtime, say, stop_signal};
 
 /// How long the storage may take to become active.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -74,6 +74,7 @@ impl Default for UpArgs {
 pub(crate) fn run(args: &UpArgs) -> anyhow::Result<()> {
     let plan = Plan::read(args)?;
     let _log = telemetry::init(&plan.log).context("cannot start logging")?;
+    let _reactors = reactors()?;
     runtime()?.block_on(serve(args, plan))
 }
 

@@ -78,6 +78,24 @@ async fn connections_over_the_limit_are_told_so() {
 }
 
 #[tokio::test]
+async fn connections_over_the_limit_of_one_client_are_told_so() {
+    let (cluster, _) = with_clip().await;
+    let gateway = cluster.gateway(|config| config.max_connections_per_client = 1).await;
+    let mut first = Connection::open(gateway.address).await;
+    first.request("GET", "/files/clip", &[]).await;
+    assert_eq!(first.answer().await.status, 200);
+    let mut second = Connection::open(gateway.address).await;
+    second.request("GET", "/files/clip", &[]).await;
+    let answer = second.answer().await;
+    let sentence = "too many connections from your address; close some, or try again soon\n";
+    assert_eq!((answer.status, answer.text()), (429, sentence));
+    assert_eq!((answer.header("connection"), answer.header("retry-after")), (Some("close"), Some("2")));
+    second.ends().await;
+    drop(first);
+    in_time(async { while get(gateway.address, "/files/clip", &[]).await.status != 200 {} }).await;
+}
+
+#[tokio::test]
 async fn a_header_that_does_not_come_ends_the_connection() {
     let (cluster, _) = with_clip().await;
     let gateway = cluster.gateway(|config| config.header_timeout = Duration::from_millis(500)).await;

@@ -1,0 +1,79 @@
+//! What the system is told about sockets, in one place. Everything is set on the listening socket: on Linux and the BSDs
+//! each connection begins with its options, so that accepting one takes no more system calls.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use tokio::net::TcpListener;
+
+/// Connections that the system has made and that wait to be accepted. The system has a limit of its own
+/// (net.core.somaxconn, 4096 as a rule); more than that are told to try again, a second later.
+const BACKLOG: i32 = 4096;
+
+/// Silence after which a peer is asked whether it is still there, how often, and how many questions may stay without an
+/// answer. A machine that lost its power or its network is found out within 100 seconds, long before `idle_timeout`.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_PROBES: u32 = 4;
+
+/// How much of a reply may wait in the kernel, in bytes, beside what is on its way. Without a limit it can be megabytes
+/// for each client that takes nothing. Larger ones gain nothing: it is above what one write brings.
+#[cfg(target_os = "linux")]
+const MAX_UNSENT: u32 = 512 * 1024;
+
+/// Opens a listening socket.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart need not wait until the last connections of the process before are forgotten.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    if let Err(error) = prepare(&socket) {
+        // Each of them can be done without.
+        tracing::debug!(%address, %error, "cannot set socket options");
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Sets what connections are to have.
+///
+/// Left as they are: SO_SNDBUF and SO_RCVBUF, for the kernel fits them to each connection's way, and a fixed size turns
+/// that off; TCP_USER_TIMEOUT, for it would also cut off those who only take nothing for a while, which is for
+/// `progress_timeout` to judge.
+fn prepare(socket: &Socket) -> io::Result<()> {
+    // Replies are written whole; waiting for more to send would only delay them.
+    socket.set_tcp_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_AFTER)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_PROBES);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_notsent_lowat(MAX_UNSENT)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::SockRef;
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_inherit_the_options() {
+        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let socket = SockRef::from(&stream);
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_AFTER);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE_INTERVAL);
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), KEEPALIVE_PROBES);
+        #[cfg(target_os = "linux")]
+        assert_eq!(socket.tcp_notsent_lowat().unwrap(), MAX_UNSENT);
+    }
+}
