@@ -74,9 +74,14 @@ impl<'a> Outflow<'a> {
     pub(super) async fn relay(&mut self, download: &mut Download) -> Result<(), Broken> {
         self.given += download.rest();
         loop {
-            if let Some(ahead) = download.take_ahead() {
-                self.given -= ahead.len() as u64;
-                self.send(ahead).await?;
+            match (download.take_ahead(), download.rest()) {
+                // The rest is close behind: both go out in one write.
+                (Some(ahead), 1..=SMALL) => self.held.extend_from_slice(&ahead),
+                (Some(ahead), _) => {
+                    self.given -= ahead.len() as u64;
+                    self.send(ahead).await?;
+                }
+                (None, _) => {}
             }
             let come = match download.rest() {
                 0 => return Ok(()),
@@ -125,7 +130,7 @@ impl<'a> Outflow<'a> {
                 }
             }
             while pipe.held() > 0 {
-                match pipe.try_drain(self.stream, download.rest() > 0) {
+                match pipe.try_drain(self.stream) {
                     Ok(sent) => self.sent(sent),
                     Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable().await?,
                     Err(error) => return Err(error.into()),

@@ -81,9 +81,9 @@ impl Pipe {
     ///
     /// # Errors
     /// If the socket fails, or with [`io::ErrorKind::WouldBlock`] if it takes nothing now.
-    pub(super) fn try_drain(&mut self, to: &TcpStream, more: bool) -> io::Result<usize> {
-        let mut flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
-        flags.set(SpliceFlags::MORE, more);
+    pub(super) fn try_drain(&mut self, to: &TcpStream) -> io::Result<usize> {
+        // Not MORE: it would only have the kernel wait for what it cannot know to be there soon.
+        let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         let moved =
             to.try_io(Interest::WRITABLE, || Ok(splice(&self.read, None, to, None, self.held, flags)?))?;
         self.held -= moved;
