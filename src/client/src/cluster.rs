@@ -6,8 +6,9 @@ use tnv_proto::state::ClusterState;
 use tnv_proto::{AppId, Attributes, Checksum, FileKey, FileList, Labels, List, StorageAddresses, UserId};
 
 use crate::error::Attempts;
-use crate::located::Located;
+use crate::located::{Located, Place};
 use crate::pool::Pools;
+use crate::route::Route;
 use crate::{ClientError, Download, Options, Source, StorageClient, Stored, TrackerClient, Uploaded, upload};
 
 /// A cluster, found through its trackers. Cheap to clone: clones share their connections.
@@ -26,7 +27,8 @@ impl Client {
         let pools = Pools::new(options);
         let trackers =
             trackers.iter().map(|address| TrackerClient::with_pools(address, pools.clone())).collect();
-        Client { trackers, pools, located: Located::default() }
+        let located = Located::new(pools.options().locate_ttl);
+        Client { trackers, pools, located }
     }
 
     /// The user's group and the storages that serve it, in the order they should be tried.
@@ -102,12 +104,12 @@ impl Client {
     /// # Errors
     /// Refused with 400 for a cursor that is none, and by storages too old for lists.
     pub async fn list(&self, list: &List) -> Result<FileList, ClientError> {
-        let storages = match self.storages_for(&list.app, &list.user).await {
+        let place = match self.locate(&list.app, &list.user).await {
             Err(error) if error.is_not_found() => return Ok(FileList::default()),
-            storages => storages?,
+            place => place?,
         };
         let mut attempts = Attempts::default();
-        for storage in storages {
+        for storage in place.storages.iter() {
             match storage.list(list).await {
                 Ok(page) => return Ok(page),
                 Err(error) if error.is_conclusive() && !error.is_unknown_command() => {
@@ -157,7 +159,7 @@ impl Client {
     pub async fn delete(&self, key: &FileKey) -> Result<(), ClientError> {
         let mut may_be_done = false;
         let mut attempts = Attempts::default();
-        for storage in self.storages_of(key).await? {
+        for storage in self.locate(&key.app, &key.user).await?.storages.iter() {
             match storage.try_delete(key, &mut may_be_done).await {
                 Ok(()) => return Ok(()),
                 Err(error) if error.is_conclusive() => return Err(attempts.concluded_by(error)),
@@ -167,26 +169,29 @@ impl Client {
         Err(attempts.into_error())
     }
 
-    /// The storages that have the file, if there are any.
-    pub(crate) async fn storages_of(&self, key: &FileKey) -> Result<Vec<StorageClient>, ClientError> {
-        self.storages_for(&key.app, &key.user).await
-    }
-
-    async fn storages_for(&self, app: &AppId, user: &UserId) -> Result<Vec<StorageClient>, ClientError> {
-        Ok(self.clients(&self.locate(app, user).await?))
-    }
-
-    /// The storages that have the user's files, as a tracker tells, or as one told before.
-    pub(crate) async fn locate(&self, app: &AppId, user: &UserId) -> Result<StorageAddresses, ClientError> {
+    /// Where the user's files are, as a tracker tells, or as one told before.
+    pub(crate) async fn locate(&self, app: &AppId, user: &UserId) -> Result<Arc<Place>, ClientError> {
         match self.ask_trackers(|tracker| async move { tracker.locate(app, user).await }).await {
             Ok(answer) => {
-                self.located.remember(app, user, answer.clone());
-                Ok(answer)
+                let storages = self.clients(&answer).into();
+                let place = Arc::new(Place::new(answer, storages));
+                self.located.remember(app, user, Arc::clone(&place));
+                Ok(place)
             }
             // A film that plays goes on although every tracker is away.
             Err(error @ ClientError::Unreachable { .. }) => self.located.recall(app, user).ok_or(error),
             Err(error) => Err(error),
         }
+    }
+
+    /// Where the user's files were a short while ago.
+    pub(crate) fn located(&self, app: &AppId, user: &UserId) -> Option<Arc<Place>> {
+        self.located.recent(app, user)
+    }
+
+    /// Has a tracker asked the next time.
+    pub(crate) fn doubt(&self, app: &AppId, user: &UserId) {
+        self.located.doubt(app, user);
     }
 
     pub(crate) fn clients(&self, answer: &StorageAddresses) -> Vec<StorageClient> {
@@ -221,11 +226,15 @@ impl Client {
         A: Future<Output = Result<T, ClientError>>,
     {
         let mut attempts = Attempts::default();
-        for storage in self.storages_of(key).await? {
-            match ask(storage).await {
+        let mut route = Route::to(self, &key.app, &key.user).await?;
+        while let Some(storage) = route.next(key, &mut attempts).await {
+            match ask(storage.clone()).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) if error.is_conclusive() => return Err(attempts.concluded_by(error)),
-                Err(error) => attempts.push(error),
+                Err(error) => {
+                    route.failed(key, storage, &error);
+                    attempts.push(error);
+                }
             }
         }
         Err(attempts.into_error())

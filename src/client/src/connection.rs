@@ -5,18 +5,20 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tnv_proto::{Failure, HEADER_LEN, Header, STATUS_OK, Server};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
-use crate::{ClientError, Options};
+use crate::{ClientError, Deadline, Options};
 
 /// The longest body of a reply that is a few fields or a failure, in bytes.
 pub(crate) const SMALL_REPLY: u64 = 64 * 1024;
 /// How much a body may grow the buffer before the bytes for it are there.
 const READ_STEP: usize = 64 * 1024;
+/// How much of a reply is read along with its header where it is a few fields, in bytes.
+pub(crate) const SMALL_READ: usize = 1024;
 
 /// The server at the other end and how patient to be with it.
 #[derive(Debug, Clone)]
@@ -31,9 +33,19 @@ pub(crate) struct Peer {
 pub(crate) struct Connection {
     peer: Peer,
     stream: TcpStream,
+    /// What was read of a body along with its header.
+    ahead: BytesMut,
+    /// When the reply must be here.
+    deadline: Deadline,
     opened: Instant,
     rested: Option<Instant>,
     reused: bool,
+}
+
+/// What a reply's header says, with the length of the body behind it.
+enum Outcome {
+    Success(u64),
+    Failure(u64),
 }
 
 impl Connection {
@@ -44,7 +56,8 @@ impl Connection {
             .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
             .map_err(|error| peer.unreachable(error))?;
         let opened = Instant::now();
-        Ok(Connection { peer, stream, opened, rested: Some(opened), reused: false })
+        let (rested, deadline) = (Some(opened), Deadline::new(peer.options.reply_timeout));
+        Ok(Connection { peer, stream, ahead: BytesMut::new(), deadline, opened, rested, reused: false })
     }
 
     pub(crate) fn peer(&self) -> &Peer {
@@ -79,21 +92,58 @@ impl Connection {
 
     /// Sends a frame and reads the reply, whose body may have up to `limit` bytes.
     pub(crate) async fn call(&mut self, frame: &[u8], limit: u64) -> Result<Bytes, ClientError> {
-        let len = self.request(frame, self.peer.options.reply_timeout).await?;
+        let len = self.request(frame, SMALL_READ, self.peer.options.reply_timeout).await?;
         self.body(len, limit).await
     }
 
     /// Sends a frame and reads the reply's header, whose first byte must come within `patience`: the length of the
-    /// body that follows. A refusal is an error.
-    pub(crate) async fn request(&mut self, frame: &[u8], patience: Duration) -> Result<u64, ClientError> {
+    /// body that follows, of which up to `ahead` bytes are read along. A refusal is an error.
+    pub(crate) async fn request(
+        &mut self,
+        frame: &[u8],
+        ahead: usize,
+        patience: Duration,
+    ) -> Result<u64, ClientError> {
         self.begin();
-        let (mut read, mut write) = self.stream.split();
-        self.peer.write(&mut write, frame).await?;
-        let reply = self.peer.reply(&mut read, Some(patience)).await;
+        self.peer.write(&mut self.stream, frame).await?;
+        let reply = self.reply(ahead, patience).await;
         if matches!(reply, Ok(0) | Err(ClientError::Refused { .. })) {
             self.finish();
         }
         reply
+    }
+
+    async fn reply(&mut self, ahead: usize, patience: Duration) -> Result<u64, ClientError> {
+        // One byte more than is expected: a read that does not fill its buffer has emptied the socket, and nobody has
+        // to ask the kernel again whether something is left in it.
+        self.ahead.reserve(HEADER_LEN + ahead + 1);
+        let (mut patience, mut missing) = (patience, "no reply");
+        let header = loop {
+            if let Some(header) = self.ahead.first_chunk::<HEADER_LEN>() {
+                break *header;
+            }
+            self.deadline.set(patience);
+            let read = tokio::select! {
+                biased;
+                read = self.stream.read_buf(&mut self.ahead) => read,
+                () = self.deadline.passed() => Err(too_late(missing, patience)),
+            };
+            match read {
+                Ok(0) => {
+                    return Err(self.peer.unreachable(closed("the connection was closed without a reply")));
+                }
+                Ok(_) => (patience, missing) = (self.peer.options.progress_timeout, "half a reply"),
+                Err(error) => return Err(self.peer.unreachable(error)),
+            }
+        };
+        self.ahead.advance(HEADER_LEN);
+        match self.peer.decode(header)? {
+            Outcome::Success(len) => Ok(len),
+            Outcome::Failure(len) => {
+                let body = self.rest(len).await?;
+                Err(self.peer.refusal(&body))
+            }
+        }
     }
 
     /// Reads the whole body of a reply.
@@ -101,19 +151,37 @@ impl Connection {
         if len > limit {
             return Err(self.peer.protocol(format!("a body of {len} bytes, at most {limit} are expected")));
         }
-        let mut body = BytesMut::new();
-        self.peer.read_body(&mut self.stream, len, &mut body).await?;
+        let body = self.rest(len).await?;
         self.finish();
         Ok(body.freeze())
     }
 
+    async fn rest(&mut self, len: u64) -> Result<BytesMut, ClientError> {
+        let mut body = self.take_ahead(len);
+        let rest = len - body.len() as u64;
+        self.peer.read_body(&mut self.stream, rest, &mut body).await?;
+        Ok(body)
+    }
+
+    /// What was read along with the reply's header, up to `limit` bytes of it.
+    pub(crate) fn take_ahead(&mut self, limit: u64) -> BytesMut {
+        let len = self.ahead.len().min(usize::try_from(limit).unwrap_or(usize::MAX));
+        self.ahead.split_to(len)
+    }
+
     /// Appends what has arrived of a body, 1 byte up to the smaller of `limit` and the spare capacity of `buffer`.
+    /// What was read along with the header comes before that.
     pub(crate) async fn read_some(
         &mut self,
         buffer: &mut BytesMut,
         limit: u64,
     ) -> Result<usize, ClientError> {
         self.peer.read_some(&mut self.stream, buffer, limit).await
+    }
+
+    /// The socket, for somebody who counts what is taken from it.
+    pub(crate) fn stream(&self) -> &TcpStream {
+        &self.stream
     }
 
     /// The two directions, for a request that watches for the reply while it sends.
@@ -128,8 +196,11 @@ impl Connection {
 
     /// Notes that the reply was read to its end.
     pub(crate) fn finish(&mut self) {
-        self.rested = Some(Instant::now());
-        self.reused = true;
+        // More than the reply had is no beginning of another one: such a connection stays restless, and is closed.
+        if std::mem::take(&mut self.ahead).is_empty() {
+            self.rested = Some(Instant::now());
+            self.reused = true;
+        }
     }
 }
 
@@ -173,21 +244,36 @@ impl Peer {
         self.read_exact(read, first, patience, "no reply").await?;
         self.read_exact(read, rest, self.options.progress_timeout, "half a reply").await?;
 
+        match self.decode(header)? {
+            Outcome::Success(len) => Ok(len),
+            Outcome::Failure(len) => {
+                let mut body = BytesMut::new();
+                self.read_body(read, len, &mut body).await?;
+                Err(self.refusal(&body))
+            }
+        }
+    }
+
+    fn decode(&self, header: [u8; HEADER_LEN]) -> Result<Outcome, ClientError> {
         let header = Header::decode(header).map_err(|error| self.protocol(error))?;
         if header.command != self.kind.reply_command() {
             let wanted = self.kind.reply_command();
             return Err(self.protocol(format!("its kind is {}, not {wanted}", header.command)));
         }
         if header.status == STATUS_OK {
-            return Ok(header.body_len);
+            return Ok(Outcome::Success(header.body_len));
         }
         if header.body_len > SMALL_REPLY {
             return Err(self.protocol(format!("a description of {} bytes", header.body_len)));
         }
-        let mut body = BytesMut::new();
-        self.read_body(read, header.body_len, &mut body).await?;
-        let failure = Failure::decode(&body).map_err(|error| self.protocol(error))?;
-        Err(ClientError::refused(self.kind, &self.address, failure))
+        Ok(Outcome::Failure(header.body_len))
+    }
+
+    fn refusal(&self, body: &[u8]) -> ClientError {
+        match Failure::decode(body) {
+            Ok(failure) => ClientError::refused(self.kind, &self.address, failure),
+            Err(error) => self.protocol(error),
+        }
     }
 
     async fn read_body(
@@ -247,8 +333,12 @@ async fn within<T>(
 ) -> io::Result<T> {
     match tokio::time::timeout(limit, operation).await {
         Ok(result) => result,
-        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, format!("{what} within {limit:?}"))),
+        Err(_) => Err(too_late(what, limit)),
     }
+}
+
+fn too_late(what: &str, limit: Duration) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("{what} within {limit:?}"))
 }
 
 fn closed(what: &str) -> io::Error {

@@ -1,12 +1,14 @@
 //! Downloads that survive a storage.
 
-use std::collections::VecDeque;
+use std::io;
 
 use bytes::{Bytes, BytesMut};
 use tnv_proto::{Checksum, ErrorCode, Failure, FileKey, Server};
+use tokio::net::TcpStream;
 
 use crate::error::Attempts;
 use crate::pool::Pooled;
+use crate::route::Route;
 use crate::storage::Opened;
 use crate::{Client, ClientError, PIECE, StorageClient};
 
@@ -40,16 +42,6 @@ struct Part {
     file_size: Option<u64>,
 }
 
-/// Where a download can go on.
-#[derive(Debug)]
-struct Route {
-    /// Who can be asked for more storages; nobody if only one storage is wanted.
-    client: Option<Client>,
-    storages: VecDeque<StorageClient>,
-    /// Whether the trackers were asked again since the last byte arrived.
-    asked_again: bool,
-}
-
 impl Download {
     pub(crate) async fn from_cluster(
         client: &Client,
@@ -58,8 +50,7 @@ impl Download {
         size: u64,
         expected: Checksum,
     ) -> Result<Self, ClientError> {
-        let storages = client.storages_of(key).await?.into();
-        let route = Route { client: Some(client.clone()), storages, asked_again: false };
+        let route = Route::to(client, &key.app, &key.user).await?;
         Download::open(route, key, offset, size, expected).await
     }
 
@@ -70,8 +61,7 @@ impl Download {
         size: u64,
         expected: Checksum,
     ) -> Result<Self, ClientError> {
-        let route = Route { client: None, storages: VecDeque::from([storage]), asked_again: true };
-        Download::open(route, key, offset, size, expected).await
+        Download::open(Route::only(storage), key, offset, size, expected).await
     }
 
     async fn open(
@@ -82,10 +72,11 @@ impl Download {
         expected: Checksum,
     ) -> Result<Self, ClientError> {
         let mut attempts = Attempts::default();
-        while let Some(storage) = route.storages.pop_front() {
+        while let Some(storage) = route.next(key, &mut attempts).await {
             match storage.open(key, offset, size, expected).await {
                 Ok(Opened { connection, len, checked }) => {
                     let file_size = if size == 0 { offset.checked_add(len) } else { None };
+                    route.succeeded();
                     return Ok(Download {
                         part: Part { key: key.clone(), offset, expected, file_size },
                         size: len,
@@ -98,7 +89,10 @@ impl Download {
                     });
                 }
                 Err(error) if error.is_conclusive() => return Err(attempts.concluded_by(error)),
-                Err(error) => attempts.push(error),
+                Err(error) => {
+                    route.failed(key, storage, &error);
+                    attempts.push(error);
+                }
             }
         }
         Err(attempts.into_error())
@@ -120,16 +114,16 @@ impl Download {
     /// # Errors
     /// The reason why the download cannot go on. Every further call fails as well.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, ClientError> {
-        let rest = self.size - self.done;
+        let rest = self.rest();
         if rest == 0 {
             return Ok(None);
         }
+        if let Some(ahead) = self.take_ahead() {
+            return Ok(Some(ahead));
+        }
         loop {
             let Some(connection) = &mut self.connection else {
-                return Err(ClientError::local(
-                    "cannot go on",
-                    std::io::Error::other("the download has failed"),
-                ));
+                return Err(failed_before());
             };
             if self.buffer.capacity() < usize::try_from(rest).unwrap_or(PIECE).min(MIN_READ) {
                 self.buffer.reserve(usize::try_from(rest).unwrap_or(PIECE).min(PIECE));
@@ -142,12 +136,63 @@ impl Download {
                 }
                 Err(error) => self.resume(error).await?,
             }
+            if let Some(ahead) = self.take_ahead() {
+                return Ok(Some(ahead));
+            }
         }
+    }
+
+    /// How many bytes were not given yet.
+    pub fn rest(&self) -> u64 {
+        self.size - self.done
+    }
+
+    /// Whether every storage so far has compared the file's checksum with the expected one.
+    pub fn is_checked(&self) -> bool {
+        self.checked
+    }
+
+    /// What has come along with a storage's agreement, up to 64 KiB: the next bytes, if there are any in hand. To be
+    /// taken before [`Download::stream`] is read from.
+    pub fn take_ahead(&mut self) -> Option<Bytes> {
+        let rest = self.rest();
+        let ahead = self.connection.as_mut()?.take_ahead(rest);
+        if ahead.is_empty() {
+            return None;
+        }
+        self.advance(ahead.len() as u64);
+        Some(ahead.freeze())
+    }
+
+    /// The connection that the next [`Download::rest`] bytes come on, for a caller who moves them himself and tells of
+    /// each with [`Download::took`]. When it ends or fails before, [`Download::go_on`] finds another one.
+    ///
+    /// # Errors
+    /// If there is none: everything was given, or the download has failed.
+    pub fn stream(&self) -> Result<&TcpStream, ClientError> {
+        self.connection.as_ref().map(|connection| connection.stream()).ok_or_else(failed_before)
+    }
+
+    /// Notes that so many bytes, of which there are some, were taken from [`Download::stream`]; never more than the
+    /// rest.
+    pub fn took(&mut self, bytes: u64) {
+        self.advance(bytes.min(self.rest()));
+    }
+
+    /// Goes on behind the bytes taken so far on another connection, as [`Download::chunk`] does, after `broken` has
+    /// happened on this one. [`Download::take_ahead`] may have something then.
+    ///
+    /// # Errors
+    /// See [`Download::chunk`].
+    pub async fn go_on(&mut self, broken: io::Error) -> Result<(), ClientError> {
+        let Some(connection) = &self.connection else { return Err(failed_before()) };
+        let broken = connection.peer().unreachable(broken);
+        self.resume(broken).await
     }
 
     fn advance(&mut self, read: u64) {
         self.done += read;
-        self.route.asked_again = self.route.client.is_none();
+        self.route.succeeded();
         self.attempts = Attempts::default();
         if self.done == self.size
             && let Some(mut connection) = self.connection.take()
@@ -159,6 +204,7 @@ impl Download {
     /// Goes on at the same place on another storage, after `broken` happened on this one.
     async fn resume(&mut self, broken: ClientError) -> Result<(), ClientError> {
         self.connection = None;
+        self.route.doubt(&self.part.key);
         self.attempts.push(broken);
         if self.checked || self.part.file_size.is_some() {
             while let Some(storage) = self.route.next(&self.part.key, &mut self.attempts).await {
@@ -168,7 +214,10 @@ impl Download {
                         self.connection = Some(connection);
                         return Ok(());
                     }
-                    Err(error) => self.attempts.push(error),
+                    Err(error) => {
+                        self.route.failed(&self.part.key, storage, &error);
+                        self.attempts.push(error);
+                    }
                 }
             }
         }
@@ -198,18 +247,6 @@ impl Download {
     }
 }
 
-impl Route {
-    async fn next(&mut self, key: &FileKey, attempts: &mut Attempts) -> Option<StorageClient> {
-        if self.storages.is_empty()
-            && !self.asked_again
-            && let Some(client) = &self.client
-        {
-            self.asked_again = true;
-            match client.storages_of(key).await {
-                Ok(storages) => self.storages = storages.into(),
-                Err(error) => attempts.push(error),
-            }
-        }
-        self.storages.pop_front()
-    }
+fn failed_before() -> ClientError {
+    ClientError::local("cannot go on", io::Error::other("the download has failed"))
 }

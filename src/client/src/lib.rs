@@ -24,6 +24,7 @@
 mod cluster;
 mod located;
 mod resumption;
+mod route;
 mod storage;
 mod tracker;
 
@@ -37,6 +38,7 @@ mod source;
 mod upload;
 
 mod connection;
+mod deadline;
 mod pool;
 
 mod error;
@@ -47,6 +49,7 @@ mod file_id;
 
 pub use address::{AddressError, parse_addresses};
 pub use cluster::Client;
+pub use deadline::Deadline;
 pub use download::Download;
 pub use error::{ClientError, Others};
 pub use file_id::new_file_id;

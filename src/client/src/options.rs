@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// How long a client waits and how many connections it keeps. All durations must be above zero.
+/// How long a client waits and how many connections it keeps. All durations but `locate_ttl` must be above
+/// zero.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Until a connection stands, name look-up included.
@@ -17,6 +18,9 @@ pub struct Options {
     pub idle: Duration,
     /// A pooled connection older than this is closed instead of used again.
     pub life: Duration,
+    /// How long it is relied on what a tracker said of where a user's files are; zero = not at all. Whenever a storage
+    /// has not got a file, a tracker is asked again before that is believed.
+    pub locate_ttl: Duration,
     /// Idle connections kept for each server.
     pub max_idle_per_server: usize,
     /// Connections to each server, idle ones included; requests over it wait up to `reply_timeout`.
@@ -32,6 +36,7 @@ impl Default for Options {
             progress_timeout: Duration::from_secs(60),
             idle: Duration::from_secs(60),
             life: Duration::from_secs(600),
+            locate_ttl: Duration::from_secs(2),
             max_idle_per_server: 16,
             max_per_server: 256,
         }

@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use deadpool::Runtime;
-use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleResult};
 use tnv_proto::Server;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
-use crate::connection::{Connection, Peer};
+use crate::connection::{Connection, Peer, SMALL_READ};
 use crate::{ClientError, Options};
 
 /// Servers with a pool at once. Addresses come from trackers, so their number must have an end.
@@ -32,16 +32,31 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    pools: HashMap<(Server, Arc<str>), Pool>,
+    trackers: ByAddress,
+    ids: ByAddress,
+    storages: ByAddress,
     sweeper: Option<AbortHandle>,
 }
 
-type Pool = managed::Pool<Connector>;
+type ByAddress = HashMap<Arc<str>, Arc<Pool>>;
+
+/// The connections to one server.
+struct Pool {
+    peer: Peer,
+    /// Those at rest, the one used last on top.
+    idle: Mutex<Vec<Connection>>,
+    /// One for each connection on loan. Connections are opened only while none is idle, so there are never more of
+    /// them than permits.
+    permits: Arc<Semaphore>,
+}
 
 /// A connection on loan: back to its pool if it is at rest when dropped, else closed.
 pub(crate) struct Pooled {
     // Always there until the drop, which must move it out.
-    object: Option<Object<Connector>>,
+    connection: Option<Connection>,
+    pool: Arc<Pool>,
+    /// Given back behind the connection, so that who waits for it finds that one.
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Pools {
@@ -61,19 +76,21 @@ impl Pools {
         frame: &[u8],
         limit: u64,
     ) -> Result<Bytes, ClientError> {
-        let (mut connection, len) = self.request(kind, address, frame).await?;
+        let (mut connection, len) = self.request(kind, address, frame, SMALL_READ).await?;
         connection.body(len, limit).await
     }
 
-    /// Sends a frame and reads the reply's header: the length of the body that follows on the connection. If a
-    /// pooled connection turns out to be dead, the request is sent once more on a new one.
+    /// Sends a frame and reads the reply's header: the length of the body that follows on the connection, whose first
+    /// bytes are read along, up to `ahead` of them. If a pooled connection turns out to be dead, the request is sent
+    /// once more on a new one.
     pub(crate) async fn request(
         &self,
         kind: Server,
         address: &str,
         frame: &[u8],
+        ahead: usize,
     ) -> Result<(Pooled, u64), ClientError> {
-        self.request_within(kind, address, frame, self.options().reply_timeout).await
+        self.request_within(kind, address, frame, ahead, self.options().reply_timeout).await
     }
 
     /// The same, with this much time until the first byte of the reply.
@@ -82,16 +99,17 @@ impl Pools {
         kind: Server,
         address: &str,
         frame: &[u8],
+        ahead: usize,
         patience: Duration,
     ) -> Result<(Pooled, u64), ClientError> {
         let mut connection = self.get(kind, address).await?;
         let reused = connection.is_reused();
-        match connection.request(frame, patience).await {
+        match connection.request(frame, ahead, patience).await {
             Ok(len) => Ok((connection, len)),
             Err(error) if reused && error.is_broken_connection() => {
                 drop(connection);
                 let mut connection = self.get_new(kind, address).await?;
-                let len = connection.request(frame, patience).await?;
+                let len = connection.request(frame, ahead, patience).await?;
                 Ok((connection, len))
             }
             Err(error) => Err(error),
@@ -100,21 +118,12 @@ impl Pools {
 
     /// A connection from the pool, or a new one.
     pub(crate) async fn get(&self, kind: Server, address: &str) -> Result<Pooled, ClientError> {
-        let pool = self.pool(kind, address)?;
-        match pool.get().await {
-            Ok(object) => Ok(Pooled { object: Some(object) }),
-            Err(PoolError::Backend(error)) => Err(error),
-            Err(PoolError::Timeout(_)) => {
-                let why = format!("all {} connections to it are in use", self.options().max_per_server);
-                Err(ClientError::unreachable(kind, address, io::Error::new(io::ErrorKind::TimedOut, why)))
-            }
-            Err(error) => Err(ClientError::unreachable(kind, address, io::Error::other(error.to_string()))),
-        }
+        self.pool(kind, address)?.get().await
     }
 
     /// A new connection; idle ones are closed, for they are probably as dead as the one before.
     pub(crate) async fn get_new(&self, kind: Server, address: &str) -> Result<Pooled, ClientError> {
-        self.pool(kind, address)?.retain(|_, _| false);
+        self.pool(kind, address)?.idle().clear();
         self.get_younger(kind, address, Duration::ZERO).await
     }
 
@@ -135,39 +144,29 @@ impl Pools {
         }
     }
 
-    fn pool(&self, kind: Server, address: &str) -> Result<Pool, ClientError> {
+    fn pool(&self, kind: Server, address: &str) -> Result<Arc<Pool>, ClientError> {
         let mut state = self.shared.state();
+        if let Some(pool) = state.of(kind).get(address) {
+            return Ok(Arc::clone(pool));
+        }
         let interval = self.options().idle.min(self.options().life) / 2;
         // Started here and not in `new`, which may be called outside of a runtime.
         if state.sweeper.as_ref().is_none_or(AbortHandle::is_finished) {
             let sweep = sweep(Arc::downgrade(&self.shared), interval.max(Duration::from_millis(10)));
             state.sweeper = Some(tokio::spawn(sweep).abort_handle());
         }
-        let address: Arc<str> = address.into();
-        let key = (kind, Arc::clone(&address));
-        if let Some(pool) = state.pools.get(&key) {
-            return Ok(pool.clone());
-        }
-        if state.pools.len() >= MAX_POOLS {
+        if state.len() >= MAX_POOLS {
             state.drop_unused(|_| false);
         }
-        if state.pools.len() >= MAX_POOLS {
+        if state.len() >= MAX_POOLS {
             let why = format!("connections to {MAX_POOLS} other servers are in use");
-            return Err(ClientError::unreachable(kind, &address, io::Error::other(why)));
+            return Err(ClientError::unreachable(kind, address, io::Error::other(why)));
         }
-        let pool = self.new_pool(Peer { kind, address, options: Arc::clone(self.options()) })?;
-        state.pools.insert(key, pool.clone());
+        let address: Arc<str> = address.into();
+        let peer = Peer { kind, address: Arc::clone(&address), options: Arc::clone(self.options()) };
+        let pool = Arc::new(Pool::new(peer));
+        state.of(kind).insert(address, Arc::clone(&pool));
         Ok(pool)
-    }
-
-    fn new_pool(&self, peer: Peer) -> Result<Pool, ClientError> {
-        Pool::builder(Connector { peer: peer.clone() })
-            .max_size(self.options().max_per_server.max(1))
-            .queue_mode(managed::QueueMode::Lifo)
-            .wait_timeout(Some(self.options().reply_timeout))
-            .runtime(Runtime::Tokio1)
-            .build()
-            .map_err(|error| peer.unreachable(io::Error::other(error)))
     }
 }
 
@@ -179,7 +178,7 @@ impl fmt::Debug for Pools {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing under this lock leaves the map half changed.
+        // Nothing under this lock leaves the maps half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -193,13 +192,29 @@ impl Drop for Shared {
 }
 
 impl State {
+    /// A map for each kind, for an address alone can be looked up without making a key of it first.
+    fn of(&mut self, kind: Server) -> &mut ByAddress {
+        match kind {
+            Server::Tracker => &mut self.trackers,
+            Server::Id => &mut self.ids,
+            Server::Storage => &mut self.storages,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.trackers.len() + self.ids.len() + self.storages.len()
+    }
+
     /// Closes the idle connections that `keep` does not want, and drops pools without connections.
     fn drop_unused(&mut self, keep: impl Fn(&Connection) -> bool) {
-        self.pools.retain(|_, pool| {
-            pool.retain(|connection, _| keep(connection));
-            let status = pool.status();
-            status.size > 0 || status.waiting > 0
-        });
+        for pools in [&mut self.trackers, &mut self.ids, &mut self.storages] {
+            pools.retain(|_, pool| {
+                let mut idle = pool.idle();
+                idle.retain(&keep);
+                // Whoever has a connection of it, or waits for one, has the pool as well.
+                !idle.is_empty() || Arc::strong_count(pool) > 1
+            });
+        }
     }
 }
 
@@ -212,31 +227,56 @@ async fn sweep(shared: Weak<Shared>, interval: Duration) {
     }
 }
 
-/// Opens the connections of one pool and checks them before they are used again.
-pub(crate) struct Connector {
-    peer: Peer,
-}
-
-impl managed::Manager for Connector {
-    type Type = Connection;
-    type Error = ClientError;
-
-    async fn create(&self) -> Result<Connection, ClientError> {
-        Connection::open(self.peer.clone()).await
+impl Pool {
+    fn new(peer: Peer) -> Pool {
+        let limit = peer.options.max_per_server.clamp(1, Semaphore::MAX_PERMITS);
+        Pool { peer, idle: Mutex::default(), permits: Arc::new(Semaphore::new(limit)) }
     }
 
-    async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<ClientError> {
-        if connection.is_worth_keeping() && connection.is_quiet() {
-            Ok(())
-        } else {
-            Err(RecycleError::message("closed, too old or not at rest"))
+    async fn get(self: Arc<Self>) -> Result<Pooled, ClientError> {
+        let permit = match Arc::clone(&self.permits).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => self.permit().await?,
+        };
+        let connection = match self.take_idle() {
+            Some(connection) => connection,
+            None => Connection::open(self.peer.clone()).await?,
+        };
+        Ok(Pooled { connection: Some(connection), pool: self, _permit: permit })
+    }
+
+    /// Waits for somebody to give a connection back.
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, ClientError> {
+        let options = &self.peer.options;
+        match timeout(options.reply_timeout, Arc::clone(&self.permits).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            // It is never closed, so this is the time that has run out.
+            _ => {
+                let why = format!("all {} connections to it are in use", options.max_per_server);
+                Err(self.peer.unreachable(io::Error::new(io::ErrorKind::TimedOut, why)))
+            }
         }
+    }
+
+    /// The connection at rest that was used last; what is closed, too old or not quiet is closed on the way.
+    fn take_idle(&self) -> Option<Connection> {
+        loop {
+            let connection = self.idle().pop()?;
+            if connection.is_worth_keeping() && connection.is_quiet() {
+                return Some(connection);
+            }
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        // A vector is never half changed.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Pooled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pooled({})", self.peer().address)
+        write!(f, "Pooled({})", self.pool.peer.address)
     }
 }
 
@@ -244,23 +284,22 @@ impl Deref for Pooled {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        self.object.as_ref().expect("it is there until the drop")
+        self.connection.as_ref().expect("it is there until the drop")
     }
 }
 
 impl DerefMut for Pooled {
     fn deref_mut(&mut self) -> &mut Connection {
-        self.object.as_mut().expect("it is there until the drop")
+        self.connection.as_mut().expect("it is there until the drop")
     }
 }
 
 impl Drop for Pooled {
     fn drop(&mut self) {
-        let Some(object) = self.object.take() else { return };
-        let room = |pool: Pool| pool.status().available < object.peer().options.max_idle_per_server;
-        let keep = object.is_worth_keeping() && Object::pool(&object).is_some_and(room);
-        if !keep {
-            drop(Object::take(object));
+        let Some(connection) = self.connection.take().filter(Connection::is_worth_keeping) else { return };
+        let mut idle = self.pool.idle();
+        if idle.len() < self.pool.peer.options.max_idle_per_server {
+            idle.push(connection);
         }
     }
 }
@@ -274,7 +313,7 @@ mod tests {
         let pools = Pools::new(Options::default());
         for port in 1..=2 * MAX_POOLS {
             pools.pool(Server::Storage, &format!("127.0.0.1:{port}")).unwrap();
-            assert!(pools.shared.state().pools.len() <= MAX_POOLS);
+            assert!(pools.shared.state().len() <= MAX_POOLS);
         }
     }
 

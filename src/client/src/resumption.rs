@@ -44,18 +44,19 @@ impl Client {
     /// [`ClientError::is_not_found`] if every storage that was asked said that it has none of them. Parts lie at one
     /// storage only: one that does not answer may be the one.
     pub async fn resume(&self, key: &FileKey) -> Result<Parts, ClientError> {
-        let answer = self.locate(&key.app, &key.user).await?;
-        let (found, mut failed) = furthest(&self.clients(&answer), key).await;
+        let place = self.locate(&key.app, &key.user).await?;
+        let answer = &place.answer;
+        let (found, mut failed) = furthest(&place.storages, key).await;
         if let Some(parts) = found {
             return Ok(parts);
         }
-        let (others, unknown) = self.other_storages(&answer).await;
+        let (others, unknown) = self.other_storages(answer).await;
         let (found, failed_too) = furthest(&others, key).await;
         if let Some(parts) = found {
             return Ok(parts);
         }
         failed.extend(unknown.into_iter().chain(failed_too));
-        Err(no_parts(key, &answer, failed))
+        Err(no_parts(key, answer, failed))
     }
 
     /// ABORT at every storage of the group that is not offline: forgets an upload wherever parts of it lie. None is
@@ -65,10 +66,11 @@ impl Client {
     /// [`ClientError::is_not_found`] if every storage said that it has none; refused with 423 while somebody goes on
     /// writing at one of them. If one had parts, others that do not answer are left alone.
     pub async fn discard(&self, key: &FileKey) -> Result<(), ClientError> {
-        let answer = self.locate(&key.app, &key.user).await?;
-        let (others, unknown) = self.other_storages(&answer).await;
+        let place = self.locate(&key.app, &key.user).await?;
+        let answer = &place.answer;
+        let (others, unknown) = self.other_storages(answer).await;
         let (mut discarded, mut failed) = (false, Vec::from_iter(unknown));
-        for storage in self.clients(&answer).iter().chain(&others) {
+        for storage in place.storages.iter().chain(&others) {
             match storage.abort(key).await {
                 Ok(there) => discarded |= there,
                 // What is written there is no less an upload for what lay elsewhere.
@@ -76,7 +78,7 @@ impl Client {
                 Err(error) => failed.push(error),
             }
         }
-        if discarded { Ok(()) } else { Err(no_parts(key, &answer, failed)) }
+        if discarded { Ok(()) } else { Err(no_parts(key, answer, failed)) }
     }
 
     /// The storages of the group that the tracker did not name and that may be there, and why that is not known.

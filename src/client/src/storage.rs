@@ -10,7 +10,7 @@ use tnv_proto::{
 };
 use tokio::time::sleep;
 
-use crate::connection::SMALL_REPLY;
+use crate::connection::{SMALL_READ, SMALL_REPLY};
 use crate::pool::{Pooled, Pools};
 use crate::{ClientError, Download, Options, Source, Uploaded, upload};
 
@@ -31,6 +31,9 @@ pub struct StorageClient {
     address: Arc<str>,
     pools: Pools,
 }
+
+/// How much of a file is read along with the header of the reply, in bytes: what is not longer costs one read.
+const READ_AHEAD: u64 = 64 * 1024;
 
 /// A download that a storage has agreed to: the body is still on the connection.
 pub(crate) struct Opened {
@@ -161,14 +164,14 @@ impl StorageClient {
         let download = tnv_proto::Download { key: key.clone(), offset: from, size: count };
         let opened = if expected.is_known() {
             let read = Read { download, expected };
-            match self.request(&read.to_frame(), true).await {
+            match self.request(&read.to_frame(), size, true).await {
                 Err(error) if error.is_unknown_command() => {
-                    self.request(&read.download.to_frame(), false).await
+                    self.request(&read.download.to_frame(), size, false).await
                 }
                 result => result,
             }
         } else {
-            self.request(&download.to_frame(), false).await
+            self.request(&download.to_frame(), size, false).await
         }?;
         if size != 0 && opened.len != size {
             return Err(self.invalid(format!("{} bytes of a file, {size} were asked for", opened.len)));
@@ -211,8 +214,10 @@ impl StorageClient {
         &self.pools
     }
 
-    async fn request(&self, frame: &[u8], checked: bool) -> Result<Opened, ClientError> {
-        let (connection, len) = self.pools.request(Server::Storage, &self.address, frame).await?;
+    async fn request(&self, frame: &[u8], size: u64, checked: bool) -> Result<Opened, ClientError> {
+        // Up to 64 KiB; the end of a file may be far.
+        let ahead = if size == 0 { READ_AHEAD } else { size.min(READ_AHEAD) } as usize;
+        let (connection, len) = self.pools.request(Server::Storage, &self.address, frame, ahead).await?;
         Ok(Opened { connection, len, checked })
     }
 
@@ -223,7 +228,7 @@ impl StorageClient {
     /// The same for a request that makes the storage read a whole file before it replies, which may take so long.
     pub(crate) async fn call_slow(&self, frame: &[u8], patience: Duration) -> Result<Bytes, ClientError> {
         let (mut connection, len) =
-            self.pools.request_within(Server::Storage, &self.address, frame, patience).await?;
+            self.pools.request_within(Server::Storage, &self.address, frame, SMALL_READ, patience).await?;
         connection.body(len, SMALL_REPLY).await
     }
 

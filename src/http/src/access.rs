@@ -14,7 +14,7 @@ pub(crate) struct Access {
     /// Which part of the gateway it is about.
     route: &'static str,
     method: Method,
-    path: String,
+    uri: Uri,
     began: Instant,
     status: Option<StatusCode>,
     bytes: u64,
@@ -27,7 +27,7 @@ impl Access {
             peer,
             route,
             method: method.clone(),
-            path: uri.path().to_owned(),
+            uri: uri.clone(),
             began: Instant::now(),
             status: None,
             bytes: 0,
@@ -52,7 +52,7 @@ impl Access {
 
     /// The body cannot be finished; the connection is cut off.
     pub(crate) fn broken(&self, error: &dyn std::fmt::Display) {
-        tracing::warn!(peer = %self.peer, path = self.path, bytes = self.bytes, %error, "answer cut off");
+        tracing::warn!(peer = %self.peer, path = self.uri.path(), bytes = self.bytes, %error, "answer cut off");
     }
 }
 
@@ -63,7 +63,7 @@ impl Drop for Access {
         tracing::debug!(
             peer = %self.peer,
             method = %self.method,
-            path = self.path,
+            path = self.uri.path(),
             status = self.status.map(|status| status.as_u16()),
             bytes = self.bytes,
             millis = took.as_millis() as u64,

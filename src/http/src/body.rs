@@ -1,23 +1,15 @@
-//! Bodies of answers. A file is pulled from its storage as fast as the client takes it: at most one chunk is
-//! held beside what the connection buffers. A body that is dropped cancels the download behind it.
+//! Bodies of answers. A file is pulled from its storage as fast as the client takes it. A body that is dropped cancels
+//! the download behind it.
 
 mod reader;
+mod stream;
 mod supply;
 
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
-
 use bytes::Bytes;
-use hyper::body::{Frame, SizeHint};
 use tnv_client::ClientError;
-use tokio::task::AbortHandle;
 
-use crate::access::Access;
-use crate::seat::{Seat, Seats};
-pub(crate) use reader::{FileReader, FileSource};
-use supply::{Supply, lock, look_after};
+pub(crate) use reader::{FileReader, FileSource, Part};
+pub(crate) use stream::BodyStream;
 
 /// Why a body ends before its time. The connection or stream is cut off, so that nobody takes what came for the whole.
 #[derive(Debug, thiserror::Error)]
@@ -41,17 +33,21 @@ pub(crate) enum BodyError {
 
 /// The body of an answer, of known length.
 pub(crate) struct Body {
-    supply: Arc<Mutex<Supply>>,
-    left: u64,
-    access: Option<Access>,
-    watchdog: Option<AbortHandle>,
+    len: u64,
+    content: Content,
+}
+
+/// Where the bytes of a body are.
+pub(crate) enum Content {
+    Text(Bytes),
+    File(FileReader),
 }
 
 impl Body {
     /// These bytes.
     pub(crate) fn text(text: impl Into<Bytes>) -> Body {
         let text = text.into();
-        Body::new(text.len() as u64, Supply::text(text))
+        Body { len: text.len() as u64, content: Content::Text(text) }
     }
 
     /// Nothing.
@@ -61,89 +57,16 @@ impl Body {
 
     /// What `reader` gives, which is `len` bytes.
     pub(crate) fn file(reader: FileReader, len: u64) -> Body {
-        Body::new(len, Supply::file(reader))
+        Body { len, content: Content::File(reader) }
     }
 
-    fn new(len: u64, supply: Supply) -> Body {
-        Body { supply: Arc::new(Mutex::new(supply)), left: len, access: None, watchdog: None }
-    }
-
-    /// How many bytes are left of it.
+    /// How many bytes it has.
     pub(crate) fn len(&self) -> u64 {
-        self.left
+        self.len
     }
 
-    /// Reports to the log when it ends.
-    pub(crate) fn logged(mut self, mut access: Access) -> Body {
-        if self.left == 0 {
-            access.completed();
-        }
-        self.access = Some(access);
-        self
-    }
-
-    /// Holds the request's place until it ends.
-    pub(crate) fn seated(self, seat: Seat, seats: &Seats) -> Body {
-        lock(&self.supply).sit(seat, seats.clone());
-        self
-    }
-
-    /// Lets go of its storage and its place when nobody has taken anything for `patience`: for HTTP/2, where a client can
-    /// stand still with one stream on a connection that lives.
-    pub(crate) fn watched(mut self, patience: Duration) -> Body {
-        if self.left > 0 {
-            let watchdog = tokio::spawn(look_after(Arc::downgrade(&self.supply), patience));
-            self.watchdog = Some(watchdog.abort_handle());
-        }
-        self
-    }
-}
-
-impl Drop for Body {
-    fn drop(&mut self) {
-        if let Some(watchdog) = &self.watchdog {
-            watchdog.abort();
-        }
-    }
-}
-
-impl hyper::body::Body for Body {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let body = &mut *self;
-        if body.left == 0 {
-            return Poll::Ready(None);
-        }
-        let chunk = ready!(lock(&body.supply).poll_chunk(body.left, cx));
-        let chunk = chunk.and_then(|bytes| match body.left.checked_sub(bytes.len() as u64) {
-            Some(left) => {
-                body.left = left;
-                Ok(bytes)
-            }
-            None => Err(BodyError::Length("too much")),
-        });
-        if let Some(access) = &mut body.access {
-            match &chunk {
-                Ok(bytes) => access.sent(bytes.len()),
-                Err(error) => access.broken(error),
-            }
-            if body.left == 0 {
-                access.completed();
-            }
-        }
-        Poll::Ready(Some(chunk.map(Frame::data)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+    /// Where its bytes are.
+    pub(crate) fn into_content(self) -> Content {
+        self.content
     }
 }

@@ -10,6 +10,9 @@ use tnv_common::config::Settings;
 use tnv_common::limits::read_rate_limit;
 use tnv_proto::{AppId, UserId};
 
+/// Connections to each server that are kept while nobody uses them.
+const MAX_IDLE: usize = 64;
+
 /// Everything that can be set. etc/http.toml has one comment for each key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -31,6 +34,12 @@ pub struct Config {
     pub hosts: Vec<String>,
     /// Where it is kept what the page remembers of a visitor who allows it.
     pub sessions: CacheConfig,
+    /// How long it is relied on what a tracker said of where a user's files are; zero = not at all.
+    pub locate_ttl: Duration,
+    /// How old what is known of a file may be in answers that ask no storage: HEAD, 304, 412, 416; zero = ask each time.
+    pub attributes_ttl: Duration,
+    /// Memory for what is known of files, in bytes; 0 = none, and each request asks for it.
+    pub attributes_size: u64,
     /// A request for more ranges than this, counted after merging, gets the whole file. 1 to 100.
     pub max_ranges: usize,
     /// Connections open at once, and requests under way; one more is told 503. 1 to 1,000,000.
@@ -72,6 +81,9 @@ impl Config {
             cors_origins: read_origins(settings),
             hosts: read_hosts(settings),
             sessions: read_sessions(settings),
+            locate_ttl: settings.duration("locate_ttl", seconds(2), Duration::ZERO..=seconds(3600)),
+            attributes_ttl: settings.duration("attributes_ttl", seconds(1), Duration::ZERO..=seconds(3600)),
+            attributes_size: settings.size("attributes_size", 8 * 1024 * 1024, 0..=1 << 40),
             max_ranges: settings.number("max_ranges", 8, 1..=100),
             max_connections: settings.number("max_connections", 4096, 1..=1_000_000),
             max_connections_per_client: settings.number("max_connections_per_client", 0, 0..=1_000_000),
@@ -96,6 +108,9 @@ impl Config {
             progress_timeout: self.progress_timeout,
             // A request here asks for one thing at a time there; a lower limit would let slow clients starve others.
             max_per_server: self.max_connections,
+            // Many small requests at once should find connections, and not open and close them in turn.
+            max_idle_per_server: MAX_IDLE,
+            locate_ttl: self.locate_ttl,
             ..Options::default()
         }
     }
@@ -202,6 +217,9 @@ mod tests {
             ("sessions", "memory:"),
             ("session.ttl", "1h"),
             ("session.size", "1MiB"),
+            ("locate_ttl", "5s"),
+            ("attributes_ttl", "0"),
+            ("attributes_size", "1KiB"),
             ("max_ranges", "1"),
             ("max_connections", "7"),
             ("max_connections_per_client", "3"),
@@ -223,6 +241,8 @@ mod tests {
         let sessions = CacheConfig::Memory { ttl: Duration::from_secs(3600), size: 1 << 20 };
         assert_eq!(config.sessions, sessions);
         assert_eq!((config.max_ranges, config.max_connections), (1, 7));
+        assert_eq!((config.locate_ttl, config.attributes_ttl), (Duration::from_secs(5), Duration::ZERO));
+        assert_eq!(config.attributes_size, 1024);
         assert_eq!((config.max_connections_per_client, config.rate_limit), (3, 1 << 20));
         let timeouts = [
             config.header_timeout,
@@ -246,6 +266,9 @@ mod tests {
             ("hosts", "https://media.example.org"),
             ("hosts", "media.example.org:8080"),
             ("hosts", "*.example.org"),
+            ("locate_ttl", "2h"),
+            ("attributes_ttl", "-1s"),
+            ("attributes_size", "much"),
             ("max_ranges", "0"),
             ("rate_limit", "1KiB"),
             ("writing", "maybe"),

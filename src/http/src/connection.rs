@@ -1,4 +1,4 @@
-//! One connection from its first request to its end: HTTP/1.1, or HTTP/2 where the client begins with its preface
+//! One connection from its first request to its end: HTTP/1.1, with a lane of its own for most requests, or HTTP/2 where the client begins with its preface
 //! ("prior knowledge", RFC 9113, section 3.3).
 
 use std::convert::Infallible;
@@ -7,18 +7,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tnv_common::clients::Client;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
+use crate::lane::{Lane, Limits, Next};
 use crate::refusal::Refusal;
 use crate::seat::Seats;
 use crate::service::Gateway;
@@ -108,6 +110,41 @@ impl Protocols {
 
     /// Serves a connection until it ends, or until requests under way were answered after `shutdown`.
     pub(crate) async fn serve(
+        &self,
+        mut stream: TcpStream,
+        (peer, client): (SocketAddr, Client),
+        gateway: Arc<Gateway>,
+        seats: Seats,
+    ) {
+        let limits = Limits {
+            idle: self.idle,
+            progress_timeout: self.progress_timeout,
+            shutdown: &self.shutdown,
+            abort: &self.abort,
+        };
+        // What is held to a rate is counted byte by byte, and never sent so fast that a copy mattered.
+        let served = match client.is_limited() {
+            true => Ok(Next::HandOver(Bytes::new())),
+            false => Lane::new(&mut stream, peer, &gateway, limits).serve().await,
+        };
+        let mut stream = ClientStream::new(stream, self.progress_timeout, client);
+        match served {
+            Ok(Next::HandOver(read)) => {
+                stream.put_back(read);
+                // Its state is large, and most connections never need it.
+                Box::pin(self.serve_rest(stream, peer, gateway, seats)).await;
+            }
+            Ok(Next::Close) => {
+                // However it ends, there is nobody left to tell.
+                let _ = stream.shutdown().await;
+            }
+            Ok(Next::Drop) => {}
+            Err(error) => tracing::debug!(%peer, %error, "connection ended"),
+        }
+    }
+
+    /// Serves what the lane leaves: HTTP/2, and HTTP/1.1 from the first request on that is no plain one.
+    async fn serve_rest(
         &self,
         mut stream: ClientStream<TcpStream>,
         peer: SocketAddr,
@@ -212,8 +249,7 @@ async fn begins_with_preface(
 
 #[cfg(test)]
 mod tests {
-    use tnv_common::clients::Client;
-    use tokio::io::{AsyncWriteExt, duplex};
+    use tokio::io::duplex;
 
     use super::*;
 

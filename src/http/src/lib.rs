@@ -9,6 +9,7 @@
 
 mod config;
 mod connection;
+mod lane;
 mod server;
 mod service;
 
@@ -18,7 +19,9 @@ mod origin;
 mod query;
 mod route;
 
+mod description;
 mod file;
+mod files;
 mod list;
 mod page;
 mod pages;

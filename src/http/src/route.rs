@@ -1,5 +1,7 @@
 //! From a request's path to what it names. Pure.
 
+use std::borrow::Cow;
+
 use hyper::Method;
 use percent_encoding::percent_decode_str;
 use tnv_proto::{AppId, FileKey, UserId};
@@ -72,6 +74,11 @@ impl Route {
         }
     }
 
+    /// Whether a GET or HEAD of it without a body is nothing but reading.
+    pub(crate) fn is_plain(&self) -> bool {
+        !self.is_tus() && !matches!(self, Route::NewFile(..))
+    }
+
     /// Whether it speaks tus.
     pub(crate) fn is_tus(&self) -> bool {
         matches!(self, Route::NewUpload(..) | Route::Upload(_))
@@ -95,9 +102,9 @@ impl Route {
 /// # Errors
 /// A sentence for the client (400): a bad escape, bytes that are not UTF-8, or an id that cannot be one.
 pub(crate) fn route(path: &str, app: &AppId, user: &UserId) -> Result<Route, String> {
-    let segments =
-        path.trim_start_matches('/').split('/').map(decode).collect::<Result<Vec<String>, String>>()?;
-    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let segments = path.trim_start_matches('/').split('/').map(decode);
+    let segments = segments.collect::<Result<Vec<Cow<'_, str>>, String>>()?;
+    let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
     match segments[..] {
         [""] => Ok(Route::Index),
         ["assets", ref name @ ..] if !name.is_empty() => Ok(Route::Asset(name.join("/"))),
@@ -131,7 +138,10 @@ fn owner(app: &str, user: &str) -> Result<(AppId, UserId), String> {
     parsed.map_err(|malformed| format!("bad path: {malformed}"))
 }
 
-fn decode(segment: &str) -> Result<String, String> {
+fn decode(segment: &str) -> Result<Cow<'_, str>, String> {
+    if !segment.contains('%') {
+        return Ok(Cow::Borrowed(segment));
+    }
     let mut escapes = segment.split('%');
     // What stands before the first percent sign is no escape.
     escapes.next();
@@ -139,8 +149,7 @@ fn decode(segment: &str) -> Result<String, String> {
     if !escapes.all(is_escape) {
         return Err("bad path: a % that two hexadecimal digits do not follow".to_owned());
     }
-    let decoded = percent_decode_str(segment).decode_utf8().map_err(|_| "bad path: not UTF-8".to_owned())?;
-    Ok(decoded.into_owned())
+    percent_decode_str(segment).decode_utf8().map_err(|_| "bad path: not UTF-8".to_owned())
 }
 
 #[cfg(test)]

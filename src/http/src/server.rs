@@ -126,11 +126,10 @@ impl Acceptor {
         let progress_timeout = self.progress_timeout;
         let full = match self.admit(peer) {
             Ok((permit, client)) => {
-                let stream = ClientStream::new(stream, progress_timeout, client);
                 let connected = HttpMetrics::global().connected();
                 let seats = Seats::new(self.permits.clone());
                 tasks.spawn(async move {
-                    protocols.serve(stream, peer, gateway, seats).await;
+                    protocols.serve(stream, (peer, client), gateway, seats).await;
                     drop((permit, connected));
                 });
                 return true;

@@ -10,9 +10,10 @@ use hyper::{Method, Request, Response, StatusCode, Version};
 use tnv_client::Client;
 
 use crate::access::Access;
-use crate::body::Body;
+use crate::body::{Body, BodyStream};
 use crate::config::Config;
 use crate::cors::Cors;
+use crate::files::Files;
 use crate::host::Hosts;
 use crate::refusal::Refusal;
 use crate::route::{Route, route};
@@ -24,6 +25,7 @@ use crate::{file, list, origin, page, pages, tus, upload};
 /// What answers requests.
 pub(crate) struct Gateway {
     pub(crate) client: Client,
+    pub(crate) files: Files,
     pub(crate) owner: Owner,
     pub(crate) writing: bool,
     pub(crate) max_upload_size: u64,
@@ -37,8 +39,10 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) fn new(config: &Config) -> Gateway {
+        let client = Client::new(config.trackers.clone(), config.upstream());
         Gateway {
-            client: Client::new(config.trackers.clone(), config.upstream()),
+            files: Files::new(client.clone(), config),
+            client,
             owner: Owner { app: config.app.clone(), user: config.user.clone() },
             writing: config.writing,
             max_upload_size: config.max_upload_size,
@@ -57,25 +61,50 @@ impl Gateway {
         request: Request<Incoming>,
         peer: SocketAddr,
         seats: &Seats,
-    ) -> Response<Body> {
+    ) -> Response<BodyStream> {
         let Some(seat) = seats.take() else { return self.turn_away(request, peer, Refusal::full()) };
         let (request, body) = request.into_parts();
-        let route = route(request.uri.path(), &self.owner.app, &self.owner.user);
-        let name = route.as_ref().map_or("unknown", Route::name);
-        let access = Access::begin(peer, name, &request.method, &request.uri);
+        let route = self.route(&request);
+        let access = Access::begin(peer, route_name(&route), &request.method, &request.uri);
         let answer = match &route {
             Ok(route) => self.dispatch(route, &request, body).await,
             Err(sentence) => Err(Refusal::bad(sentence.clone())),
         };
-        let mut response = self.finish(answer, &request, access);
+        let (mut response, access) = self.finish(answer, &request, access);
         if route.is_ok_and(|route| route.is_tus()) {
             tus::mark(response.headers_mut());
         }
-        response.map(|body| match request.version {
+        response.map(|body| BodyStream::new(body, access)).map(|body| match request.version {
             // Before, the connection's own timer does.
             Version::HTTP_2 => body.seated(seat, seats).watched(self.progress_timeout),
             _ => body.seated(seat, seats),
         })
+    }
+
+    /// Answers a GET or HEAD without a body, if that is all there is to it (see [`Route::is_plain`]).
+    pub(crate) async fn answer_plain(
+        &self,
+        route: &Result<Route, String>,
+        request: &Parts,
+        peer: SocketAddr,
+    ) -> (Response<Body>, Access) {
+        let access = Access::begin(peer, route_name(route), &request.method, &request.uri);
+        let answer = match route {
+            Ok(route) => match self.check(route, &request.method, request) {
+                Ok(()) => self.read(route, request).await,
+                Err(refusal) => Err(refusal),
+            },
+            Err(sentence) => Err(Refusal::bad(sentence.clone())),
+        };
+        self.finish(answer, request, access)
+    }
+
+    /// What a request is about.
+    ///
+    /// # Errors
+    /// A sentence for the client (400).
+    pub(crate) fn route(&self, request: &Parts) -> Result<Route, String> {
+        route(request.uri.path(), &self.owner.app, &self.owner.user)
     }
 
     /// Tells a connection over a limit, or a request that shares one, that it is one too many.
@@ -84,10 +113,11 @@ impl Gateway {
         request: Request<Incoming>,
         peer: SocketAddr,
         full: Refusal,
-    ) -> Response<Body> {
+    ) -> Response<BodyStream> {
         let (request, _) = request.into_parts();
         let access = Access::begin(peer, "unknown", &request.method, &request.uri);
-        self.finish(Err(full), &request, access)
+        let (response, access) = self.finish(Err(full), &request, access);
+        response.map(|body| BodyStream::new(body, access))
     }
 
     async fn dispatch(
@@ -100,34 +130,49 @@ impl Gateway {
         if method == Method::OPTIONS {
             return Ok(self.options(route, request));
         }
-        if *route == Route::Unknown {
-            return Err(Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this address"));
-        }
-        if !route.allows(&method) {
-            return Err(Refusal::method(&method, route.methods()));
-        }
-        self.check_change(route, &method, request)?;
-        self.check_host(route, &method, request)?;
+        self.check(route, &method, request)?;
         if route.is_tus() {
             tus::check_version(&request.headers)?;
         }
         match route {
-            Route::Index => page::index(&request.headers),
-            Route::Asset(name) => page::asset(name, &request.headers),
             Route::NewFile(app, user) => upload::create(self, (app, user), request, body).await,
-            Route::File(key) if method == Method::DELETE => upload::delete(&self.client, key).await,
-            Route::File(key) => file::answer(&self.client, key.clone(), request, self.max_ranges).await,
+            Route::File(key) if method == Method::DELETE => upload::delete(&self.files, key).await,
             Route::NewUpload(app, user) => tus::create(self, (app, user), request, body).await,
             Route::Upload(key) if method == Method::PATCH => tus::append(self, key, request, body).await,
             Route::Upload(key) if method == Method::DELETE => tus::terminate(self, key).await,
             Route::Upload(key) => tus::progress(self, key).await,
+            Route::Session if request.method == Method::PUT => {
+                self.sessions()?.write(request, body, self.progress_timeout).await
+            }
+            route => self.read(route, request).await,
+        }
+    }
+
+    /// Answers what only reads, and was checked.
+    async fn read(&self, route: &Route, request: &Parts) -> Result<Response<Body>, Refusal> {
+        match route {
+            Route::Index => page::index(&request.headers),
+            Route::Asset(name) => page::asset(name, &request.headers),
+            Route::File(key) => file::answer(&self.files, key, request, self.max_ranges).await,
             Route::List => list::answer(&self.client, &self.owner, request).await,
             Route::Config => pages::config(self),
             Route::Cluster => pages::cluster(&self.client).await,
-            Route::Session => self.session(request, body).await,
+            Route::Session => self.sessions()?.read(&request.headers).await,
             Route::Metrics => Ok(pages::metrics()),
-            Route::Unknown => unreachable!("it was answered above"),
+            Route::NewFile(..) | Route::NewUpload(..) | Route::Upload(_) | Route::Unknown => Err(nothing()),
         }
+    }
+
+    /// Whether a request may be answered at all.
+    fn check(&self, route: &Route, method: &Method, request: &Parts) -> Result<(), Refusal> {
+        if *route == Route::Unknown {
+            return Err(nothing());
+        }
+        if !route.allows(method) {
+            return Err(Refusal::method(method, route.methods()));
+        }
+        self.check_change(route, method, request)?;
+        self.check_host(route, method, request)
     }
 
     /// Whether what changes something may do so.
@@ -161,14 +206,9 @@ impl Gateway {
         self.hosts.check(request).map_err(|name| Refusal::host(&name))
     }
 
-    async fn session(&self, request: &Parts, body: Incoming) -> Result<Response<Body>, Refusal> {
-        match &self.sessions {
-            None => Err(Refusal::new(StatusCode::NOT_FOUND, "nothing is remembered of visitors here")),
-            Some(sessions) if request.method == Method::PUT => {
-                sessions.write(request, body, self.progress_timeout).await
-            }
-            Some(sessions) => sessions.read(&request.headers).await,
-        }
+    fn sessions(&self) -> Result<&Sessions, Refusal> {
+        let nowhere = || Refusal::new(StatusCode::NOT_FOUND, "nothing is remembered of visitors here");
+        self.sessions.as_ref().ok_or_else(nowhere)
     }
 
     fn options(&self, route: &Route, request: &Parts) -> Response<Body> {
@@ -189,7 +229,7 @@ impl Gateway {
         answer: Result<Response<Body>, Refusal>,
         request: &Parts,
         mut access: Access,
-    ) -> Response<Body> {
+    ) -> (Response<Body>, Access) {
         // A refused body may be unread, and the connection then of no more use: the client must be told.
         let closes = answer.is_err() && request.version <= Version::HTTP_11 && has_body(request);
         let mut response = answer.unwrap_or_else(Refusal::into_response);
@@ -204,8 +244,16 @@ impl Gateway {
         response.headers_mut().insert(SERVER, HeaderValue::from_static("tnv"));
         self.cors.apply(&request.headers, response.headers_mut());
         access.answered(response.status());
-        response.map(|body| body.logged(access))
+        (response, access)
     }
+}
+
+fn route_name(route: &Result<Route, String>) -> &'static str {
+    route.as_ref().map_or("unknown", Route::name)
+}
+
+fn nothing() -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this address")
 }
 
 fn has_body(request: &Parts) -> bool {

@@ -57,7 +57,8 @@ impl<S> ClientStream<S> {
 
     /// Has the next reads begin with what an earlier one gave.
     pub(crate) fn put_back(&mut self, read: Bytes) {
-        self.read_ahead = read;
+        self.read_ahead =
+            if self.read_ahead.is_empty() { read } else { [read, self.read_ahead.clone()].concat().into() };
     }
 
     /// Waits until it is the client's turn. Ready with how many of `len` bytes it may be sent.

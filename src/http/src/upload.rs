@@ -8,6 +8,7 @@ use tnv_client::{Client, ClientError, Parts, Source, new_file_id};
 use tnv_proto::{AppId, Attributes, Checksum, FileKey, Labels, UserId};
 
 use crate::body::Body;
+use crate::files::Files;
 use crate::form::{self, Boundary, FormFile};
 use crate::inflow::Inflow;
 use crate::media;
@@ -51,8 +52,11 @@ pub(crate) async fn create(
 }
 
 /// Answers a DELETE.
-pub(crate) async fn delete(client: &Client, key: &FileKey) -> Result<Response<Body>, Refusal> {
-    client.delete(key).await.map_err(|error| Refusal::upstream(&error, key))?;
+pub(crate) async fn delete(files: &Files, key: &FileKey) -> Result<Response<Body>, Refusal> {
+    let deleted = files.client.delete(key).await;
+    // Also when nobody knows whether it is gone; and behind it, for another request may have looked it up meanwhile.
+    files.forget(key);
+    deleted.map_err(|error| Refusal::upstream(&error, key))?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)

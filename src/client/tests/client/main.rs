@@ -5,6 +5,7 @@ mod fake;
 mod download;
 mod failover;
 mod list;
+mod located;
 mod older;
 mod parts;
 mod pooling;

@@ -1,10 +1,12 @@
 //! A file's bytes from its storages, piece by piece.
 
+use std::sync::Arc;
+
 use bytes::{Buf, Bytes};
 use tnv_client::{Client, ClientError, Download};
-use tnv_proto::{Checksum, FileKey};
 
 use super::BodyError;
+use crate::files::KnownFile;
 use crate::multipart::Piece;
 use crate::range::ByteRange;
 
@@ -12,26 +14,33 @@ use crate::range::ByteRange;
 #[derive(Clone)]
 pub(crate) struct FileSource {
     pub(crate) client: Client,
-    pub(crate) key: FileKey,
-    pub(crate) size: u64,
-    /// Guards against another file that has come under the same id; may be unknown.
-    pub(crate) checksum: Checksum,
+    pub(crate) file: Arc<KnownFile>,
 }
 
 impl FileSource {
+    /// Opens a range of it. Its checksum guards against another file that has come under the same id; it may be unknown.
     async fn open(&self, range: ByteRange) -> Result<Download, ClientError> {
-        self.client.download(&self.key, range.start(), range.len(), self.checksum).await
+        let file = &self.file;
+        self.client.download(&file.key, range.start(), range.len(), file.description.checksum).await
     }
 
     /// Opens it once more, for what must be the same file.
     async fn open_again(&self, range: ByteRange) -> Result<Download, BodyError> {
         let download = self.open(range).await?;
+        let KnownFile { key, description, .. } = &*self.file;
         // Without a checksum the size has to tell.
-        if !self.checksum.is_known() && self.client.file_size(&self.key).await? != self.size {
+        if !description.checksum.is_known() && self.client.file_size(key).await? != description.size {
             return Err(BodyError::Changed);
         }
         Ok(download)
     }
+}
+
+/// A part of a body.
+pub(crate) enum Part<'a> {
+    Text(Bytes),
+    /// All of what this download has left.
+    File(&'a mut Download),
 }
 
 /// Fetches the pieces of a body, one after the other.
@@ -64,6 +73,26 @@ impl FileReader {
     /// The same with nothing opened yet.
     fn closed(source: FileSource, pieces: Vec<Piece>) -> FileReader {
         FileReader { source, pieces: pieces.into_iter(), opened: None, current: None }
+    }
+
+    /// Whether a storage has said that these are bytes of the very file they were asked of.
+    pub(crate) fn is_checked(&self) -> bool {
+        self.opened.as_ref().is_none_or(Download::is_checked)
+    }
+
+    /// The next part of the body, for a caller who moves a download's bytes himself; `None` after the last one.
+    ///
+    /// # Errors
+    /// If a download cannot be opened or has another length than it must have.
+    pub(crate) async fn part(&mut self) -> Result<Option<Part<'_>>, BodyError> {
+        match self.pieces.next() {
+            None => Ok(None),
+            Some(Piece::Text(text)) => Ok(Some(Part::Text(text))),
+            Some(Piece::File(range)) => {
+                let download = self.begin(range).await?;
+                Ok(Some(Part::File(self.current.insert(download))))
+            }
+        }
     }
 
     /// How to go on with it, should it be given up.

@@ -47,6 +47,8 @@ pub(crate) struct Faults {
     pub(crate) slow: Option<Duration>,
     /// The storage dies after so many bytes of a download.
     pub(crate) die_after: Option<u64>,
+    /// The storage breaks off the next download after so many bytes.
+    pub(crate) break_once: Option<u64>,
     /// Files are replaced right after their attributes were told.
     pub(crate) replaced: bool,
     /// The storage knows the commands of the seed only.
@@ -66,6 +68,10 @@ pub(crate) struct Faults {
 /// What the storage has seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
+    /// Requests of where files are, at the tracker.
+    pub(crate) locates: u64,
+    /// Requests for attributes.
+    pub(crate) stats: u64,
     /// Requests for bytes.
     pub(crate) reads: u64,
     /// Those that are neither finished nor given up.
@@ -102,8 +108,10 @@ impl Cluster {
             tracker: tracker.local_addr().unwrap(),
         };
         let address = storage.local_addr().unwrap().to_string();
-        let shared = state.clone();
-        tokio::spawn(listen(tracker, move |stream| track(stream, shared.clone(), address.clone())));
+        let (shared, seen) = (state.clone(), cluster.seen.clone());
+        tokio::spawn(listen(tracker, move |stream| {
+            track(stream, shared.clone(), address.clone(), seen.clone())
+        }));
         let seen = cluster.seen.clone();
         tokio::spawn(listen(storage, move |stream| store(stream, state.clone(), seen.clone())));
         cluster
@@ -136,6 +144,20 @@ impl Cluster {
             name: name.to_owned(),
         };
         self.state().files.insert(FileKey::new(app, user, file).unwrap(), attributes);
+    }
+
+    /// Puts another file under an id of app `tnvideo`, user `tnv001`: another checksum for each size.
+    pub(crate) fn replace(&self, file: &str, size: u64) {
+        self.add(file, size, "video/mp4", "");
+        let key = FileKey::new("tnvideo", "tnv001", file).unwrap();
+        if let Some(attributes) = self.state().files.get_mut(&key) {
+            attributes.blake3.0[..8].copy_from_slice(&size.to_be_bytes());
+        }
+    }
+
+    /// Removes a file of app `tnvideo`, user `tnv001`, behind the gateway's back.
+    pub(crate) fn remove(&self, file: &str) {
+        self.state().files.remove(&FileKey::new("tnvideo", "tnv001", file).unwrap());
     }
 
     /// A file of app `tnvideo`, user `tnv001`, that was uploaded: its attributes and contents.
@@ -254,7 +276,12 @@ async fn fail(stream: &mut TcpStream, server: Server, failure: &Failure) -> io::
     stream.write_all(&body).await
 }
 
-async fn track(mut stream: TcpStream, state: Arc<Mutex<State>>, storage: String) -> io::Result<()> {
+async fn track(
+    mut stream: TcpStream,
+    state: Arc<Mutex<State>>,
+    storage: String,
+    seen: watch::Sender<Seen>,
+) -> io::Result<()> {
     loop {
         let (header, command) = next_header(&mut stream, Server::Tracker).await?;
         let body = whole_body(&mut stream, header).await?;
@@ -267,6 +294,7 @@ async fn track(mut stream: TcpStream, state: Arc<Mutex<State>>, storage: String)
         match command {
             Ok(Command::Saddrs | Command::Locate) => {
                 Saddrs::decode(&body).unwrap();
+                seen.send_modify(|seen| seen.locates += 1);
                 let group = GroupName::new("group001").unwrap();
                 StorageAddresses { group, addresses: vec![storage.clone()] }.encode(&mut reply);
             }
@@ -306,6 +334,9 @@ async fn store(mut stream: TcpStream, state: Arc<Mutex<State>>, seen: watch::Sen
             continue;
         }
         let body = whole_body(&mut stream, header).await?;
+        if matches!(command, Ok(Command::Stat)) {
+            seen.send_modify(|seen| seen.stats += 1);
+        }
         match answer(command, &body, &state) {
             Ok(Answer::Body(body)) => succeed(&mut stream, Server::Storage, &body).await?,
             Ok(Answer::File(download, size)) => {
@@ -382,9 +413,9 @@ async fn send(
     state: &Mutex<State>,
     seen: &watch::Sender<Seen>,
 ) -> io::Result<()> {
-    let (stall, slow, die_after) = {
-        let state = state.lock().unwrap();
-        (state.faults.stall, state.faults.slow, state.faults.die_after)
+    let (stall, slow, die_after, break_once) = {
+        let faults = &mut state.lock().unwrap().faults;
+        (faults.stall, faults.slow, faults.die_after, faults.break_once.take())
     };
     if let Some(slow) = slow {
         tokio::time::sleep(slow).await;
@@ -397,13 +428,16 @@ async fn send(
     let len = if download.size == 0 { size - offset } else { download.size as u64 };
     assert!(len > 0 && offset + len <= size, "the gateway asked for {len} bytes from {offset} of {size}");
     stream.write_all(&Header::success(Server::Storage, len).encode()).await?;
-    let end = offset + die_after.map_or(len, |after| after.min(len));
+    let end = offset + die_after.or(break_once).map_or(len, |after| after.min(len));
     let mut at = offset;
     while at < end {
         let chunk = bytes_of(at..end.min(at + 64 * 1024));
         stream.write_all(&chunk).await?;
         at += chunk.len() as u64;
         seen.send_modify(|seen| seen.sent += chunk.len() as u64);
+    }
+    if break_once.is_some() {
+        return Err(io::ErrorKind::ConnectionAborted.into());
     }
     if die_after.is_some() {
         state.lock().unwrap().dead = true;

@@ -18,6 +18,8 @@ pub(crate) async fn in_time<T>(future: impl Future<Output = T>) -> T {
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// The status line.
+    pub(crate) first: String,
     pub(crate) lines: Vec<String>,
     pub(crate) body: Vec<u8>,
 }
@@ -50,7 +52,16 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) async fn open(address: SocketAddr) -> Connection {
-        Connection { stream: BufReader::new(in_time(TcpStream::connect(address)).await.unwrap()) }
+        Connection::on(in_time(TcpStream::connect(address)).await.unwrap())
+    }
+
+    pub(crate) fn on(stream: TcpStream) -> Connection {
+        Connection { stream: BufReader::new(stream) }
+    }
+
+    /// The socket, behind what was read of it.
+    pub(crate) fn stream(&mut self) -> &mut BufReader<TcpStream> {
+        &mut self.stream
     }
 
     pub(crate) async fn send(&mut self, text: &str) {
@@ -100,8 +111,9 @@ impl Connection {
             }
         })
         .await;
-        let status = lines.remove(0).split(' ').nth(1).unwrap().parse().unwrap();
-        Answer { status, lines, body: Vec::new() }
+        let first = lines.remove(0);
+        let status = first.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, first, lines, body: Vec::new() }
     }
 
     /// Reads an answer and its body, which must be as long as its header says.

@@ -9,6 +9,7 @@ mod answers;
 mod connections;
 mod hosts;
 mod http2;
+mod lanes;
 mod lists;
 mod pages;
 mod ranges;

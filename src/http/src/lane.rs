@@ -1,0 +1,202 @@
+//! The short way of a GET or HEAD over HTTP/1.1: read, answered and sent here, so that a file's bytes go from one socket to
+//! the other. What is answered is decided by the same code as everywhere. The first request that is anything else goes to
+//! hyper, with what was read of it and the rest of its connection.
+
+mod head;
+mod outflow;
+mod pipe;
+mod request;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::{Method, Response};
+use tnv_client::Deadline;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio_util::sync::CancellationToken;
+
+use crate::access::Access;
+use crate::body::{Body, Content, Part};
+use crate::service::Gateway;
+use outflow::{Broken, Outflow};
+use request::{Parsed, PlainRequest};
+
+/// What is read of a client at once, in bytes: most requests whole.
+const READ: usize = 4 * 1024;
+/// The longest request that is read here, in bytes. Hyper takes some that are longer.
+const MAX_REQUEST: usize = 8 * 1024;
+
+/// A connection and what it is served with.
+pub(crate) struct Lane<'a> {
+    from: ReadHalf<'a>,
+    to: WriteHalf<'a>,
+    peer: SocketAddr,
+    gateway: &'a Gateway,
+    limits: Limits<'a>,
+    deadline: Deadline,
+    /// What was read and not answered yet.
+    read: BytesMut,
+}
+
+/// How long a connection is served.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits<'a> {
+    /// How long it may be without a request.
+    pub(crate) idle: Duration,
+    /// How long a client may take nothing.
+    pub(crate) progress_timeout: Duration,
+    /// Lets the request under way finish.
+    pub(crate) shutdown: &'a CancellationToken,
+    /// Does not.
+    pub(crate) abort: &'a CancellationToken,
+}
+
+/// What is to become of a connection that was served here.
+pub(crate) enum Next {
+    /// Nothing: nobody is there, or must not take what came for the whole.
+    Drop,
+    /// It is closed when the client has taken the last answer.
+    Close,
+    /// Somebody else goes on with it, beginning with these bytes.
+    HandOver(Bytes),
+}
+
+impl<'a> Lane<'a> {
+    pub(crate) fn new(
+        stream: &'a mut TcpStream,
+        peer: SocketAddr,
+        gateway: &'a Gateway,
+        limits: Limits<'a>,
+    ) -> Lane<'a> {
+        let (from, to) = stream.split();
+        let deadline = Deadline::new(limits.idle);
+        Lane { from, to, peer, gateway, limits, deadline, read: BytesMut::new() }
+    }
+
+    /// Answers requests as long as they are plain ones.
+    ///
+    /// # Errors
+    /// If the connection breaks, or stands still for too long.
+    pub(crate) async fn serve(mut self) -> io::Result<Next> {
+        loop {
+            let request = match self.request().await? {
+                Ok(request) => request,
+                Err(next) => return Ok(next),
+            };
+            let closes = request.closes;
+            let Some(answered) = self.answer(request).await? else { return Ok(Next::Drop) };
+            if closes || answered.closes {
+                return Ok(Next::Close);
+            }
+        }
+    }
+
+    /// The next request, or what is to be done if there is none.
+    async fn request(&mut self) -> io::Result<Result<PlainRequest, Next>> {
+        self.deadline.set(self.limits.idle);
+        loop {
+            if !self.read.is_empty() {
+                match request::parse(&mut self.read, self.gateway) {
+                    Parsed::Plain(request) => return Ok(Ok(*request)),
+                    Parsed::Partial if self.read.len() < MAX_REQUEST => {}
+                    Parsed::Partial | Parsed::Other => {
+                        let read = std::mem::take(&mut self.read);
+                        return Ok(Err(Next::HandOver(read.freeze())));
+                    }
+                }
+            }
+            tokio::select! {
+                biased;
+                read = read_some(&mut self.from, &mut self.read) => if read? == 0 {
+                    return Ok(Err(Next::Drop));
+                },
+                () = self.limits.shutdown.cancelled() => return Ok(Err(Next::Close)),
+                () = self.deadline.passed() => return Err(io::ErrorKind::TimedOut.into()),
+            }
+        }
+    }
+
+    /// Answers a request; `None` if the client has not got the whole answer.
+    async fn answer(&mut self, request: PlainRequest) -> io::Result<Option<Answered>> {
+        let Lane { from, to, peer, gateway, limits, deadline, read } = self;
+        let answer = async {
+            let PlainRequest { parts, route, closes } = request;
+            let (response, access) = gateway.answer_plain(&route, &parts, *peer).await;
+            let closes = closes || limits.shutdown.is_cancelled();
+            send(to.as_ref(), response, access, (&parts.method, closes), (deadline, limits.progress_timeout))
+                .await
+                .map(|()| Answered { closes })
+        };
+        let answered = tokio::select! {
+            biased;
+            answered = answer => answered,
+            () = gone(from, read) => return Ok(None),
+            () = limits.abort.cancelled() => {
+                tracing::info!(%peer, "connection cut off: the server is stopping");
+                return Ok(None);
+            }
+        };
+        match answered {
+            Ok(answered) => Ok(Some(answered)),
+            Err(Broken::Client(error)) => Err(error),
+            // It was logged.
+            Err(Broken::Body) => Ok(None),
+        }
+    }
+}
+
+/// An answer that went out whole.
+struct Answered {
+    closes: bool,
+}
+
+/// Sends an answer to its last byte.
+async fn send(
+    stream: &TcpStream,
+    response: Response<Body>,
+    access: Access,
+    (method, closes): (&Method, bool),
+    (deadline, patience): (&mut Deadline, Duration),
+) -> Result<(), Broken> {
+    let (mut head, body) = response.into_parts();
+    if closes {
+        head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    let len = body.len();
+    let mut out = Outflow::new(stream, head::encode(&head, method, len), access, deadline, patience);
+    match body.into_content() {
+        Content::Text(text) => out.send(text).await?,
+        Content::File(mut reader) => loop {
+            match reader.part().await {
+                Ok(Some(Part::Text(text))) => out.send(text).await?,
+                Ok(Some(Part::File(download))) => out.relay(download).await?,
+                Ok(None) => break,
+                Err(error) => return Err(out.broken(&error)),
+            }
+        },
+    }
+    out.finish(len).await
+}
+
+/// Reads what has come; 0 at the connection's end.
+async fn read_some(from: &mut ReadHalf<'_>, read: &mut BytesMut) -> io::Result<usize> {
+    // Not before there is something: an idle connection needs no buffer.
+    from.readable().await?;
+    read.reserve(READ);
+    from.read_buf(read).await
+}
+
+/// Returns when the client hangs up. Nothing more is read once it has sent its next request.
+async fn gone(from: &mut ReadHalf<'_>, read: &mut BytesMut) {
+    while read.is_empty() {
+        if !matches!(read_some(from, read).await, Ok(1..)) {
+            return;
+        }
+    }
+    std::future::pending().await
+}
