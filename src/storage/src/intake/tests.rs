@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::catalog::Scripted;
+use crate::rows::RowCache;
 
 /// What was done, in its order. Files go by their number.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,7 +134,7 @@ impl Lab {
             noted.note(Step::Row(number));
             insert(number)
         });
-        let files = Files::new(Arc::new(catalog), CacheConfig::Off.open_namespace("meta", "test"));
+        let files = Files::new(Arc::new(catalog), RowCache::open(&CacheConfig::Off, "test"));
         let commits = TaskTracker::new();
         let intake = Intake::new(notes.clone(), Arc::new(files), "group001".to_owned(), commits.clone());
         Lab { notes, intake: Arc::new(intake), commits }
