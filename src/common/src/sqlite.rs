@@ -6,8 +6,8 @@
 //! savepoint of its own.
 
 mod ballast;
+mod writer;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,6 +16,7 @@ use rusqlite::{Connection, ErrorCode as SqliteCode, OpenFlags, TransactionBehavi
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::ballast::Ballast;
+use self::writer::{Write, WriteJobs, write_loop};
 use crate::database::{DbError, Schema};
 
 /// Writes that may wait for the writer; more wait at their sender.
@@ -37,43 +38,6 @@ pub enum CommitPolicy {
     /// When it would survive a crash of the process. A power cut may take the last commits with it, in their order; the
     /// file stays whole.
     Relaxed,
-}
-
-/// Writes on their way that came together: run inside a transaction, more than once if it has to be undone, then told
-/// how that ended.
-trait Write: Send {
-    fn len(&self) -> usize;
-    fn run(&mut self, n: usize, connection: &Connection) -> rusqlite::Result<()>;
-    fn settle(self: Box<Self>, outcomes: &mut dyn Iterator<Item = Result<(), DbError>>);
-}
-
-struct WriteJobs<T, F> {
-    jobs: Vec<(F, Option<T>)>,
-    answer: oneshot::Sender<Vec<Result<T, DbError>>>,
-}
-
-impl<T: Send, F: FnMut(&Connection) -> rusqlite::Result<T> + Send> Write for WriteJobs<T, F> {
-    fn len(&self) -> usize {
-        self.jobs.len()
-    }
-
-    fn run(&mut self, n: usize, connection: &Connection) -> rusqlite::Result<()> {
-        if let Some((job, value)) = self.jobs.get_mut(n) {
-            // One broken write must not take the writer with it.
-            let outcome = catch_unwind(AssertUnwindSafe(|| job(connection)));
-            let broken = |_| rusqlite::Error::ToSqlConversionFailure("the write broke off".into());
-            *value = Some(outcome.map_err(broken)??);
-        }
-        Ok(())
-    }
-
-    fn settle(self: Box<Self>, outcomes: &mut dyn Iterator<Item = Result<(), DbError>>) {
-        let WriteJobs { jobs, answer } = *self;
-        let values = jobs.into_iter().zip(outcomes);
-        let settled = values.map(|((_, value), outcome)| outcome.and_then(|()| value.ok_or(DbError::Closed)));
-        // Whoever asked may have gone; the writes stand all the same.
-        let _ = answer.send(settled.collect());
-    }
 }
 
 /// A handle on the database; cheap to clone.
@@ -321,89 +285,6 @@ fn too_new(schema: &Schema, have: i64) -> String {
         schema.component,
         schema.sqlite.len()
     )
-}
-
-fn write_loop(
-    mut connection: Connection,
-    mut jobs: mpsc::Receiver<Box<dyn Write>>,
-    path: &Path,
-    mut ballast: Ballast,
-    max_batch: usize,
-) {
-    let mut batch: Vec<Box<dyn Write>> = Vec::new();
-    let mut next = None;
-    while let Some(first) = next.take().or_else(|| jobs.blocking_recv()) {
-        let mut writes = first.len();
-        batch.push(first);
-        while let Ok(job) = jobs.try_recv() {
-            if writes + job.len() > max_batch {
-                next = Some(job);
-                break;
-            }
-            writes += job.len();
-            batch.push(job);
-        }
-        ballast.release_if_full();
-        let outcomes = run_batch(&mut connection, &mut batch);
-        if let Err(error) = &outcomes {
-            tracing::error!(%error, writes, "a transaction failed");
-        }
-        let mut outcomes: Box<dyn Iterator<Item = Result<(), DbError>>> = match outcomes {
-            Ok(outcomes) => Box::new(
-                outcomes.into_iter().map(|outcome| outcome.map_err(|error| statement_error(path, &error))),
-            ),
-            Err(error) => {
-                let error = statement_error(path, &error);
-                Box::new(std::iter::repeat_with(move || Err(error.clone())))
-            }
-        };
-        for job in batch.drain(..) {
-            job.settle(&mut *outcomes);
-        }
-        ballast.restore();
-    }
-}
-
-/// Runs the batch in one transaction: what each write came to. Hardly ever one fails, so the first attempt does without
-/// savepoints.
-fn run_batch(
-    connection: &mut Connection,
-    batch: &mut [Box<dyn Write>],
-) -> rusqlite::Result<Vec<rusqlite::Result<()>>> {
-    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let writes: usize = batch.iter().map(|job| job.len()).sum();
-    let failed = batch.iter_mut().find_map(|job| (0..job.len()).find_map(|n| job.run(n, &tx).err()));
-    match failed {
-        None => tx.commit().map(|()| (0..writes).map(|_| Ok(())).collect()),
-        // Some failures have undone it already.
-        Some(error) if writes == 1 => tx.finish().map(|()| vec![Err(error)]),
-        Some(_) => {
-            tx.finish()?;
-            run_each(connection, batch)
-        }
-    }
-}
-
-/// The same with each write in a savepoint.
-fn run_each(
-    connection: &mut Connection,
-    batch: &mut [Box<dyn Write>],
-) -> rusqlite::Result<Vec<rusqlite::Result<()>>> {
-    let mut outcomes = Vec::new();
-    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for job in batch {
-        for n in 0..job.len() {
-            tx.execute_batch("SAVEPOINT job")?;
-            let outcome = job.run(n, &tx);
-            if outcome.is_err() {
-                tx.execute_batch("ROLLBACK TO job")?;
-            }
-            tx.execute_batch("RELEASE job")?;
-            outcomes.push(outcome);
-        }
-    }
-    tx.commit()?;
-    Ok(outcomes)
 }
 
 #[cfg(test)]

@@ -129,7 +129,8 @@ impl<S: Shelf> Intake<S> {
             begin
         };
         if begin {
-            let lane = Lane { shared: self.shared.clone(), runtime: Handle::current() };
+            let token = self.commits.token();
+            let lane = Lane { shared: self.shared.clone(), runtime: Handle::current(), _token: token };
             tokio::task::spawn_blocking(move || lane.run());
         }
         answered.await.map_err(|_| io::Error::other("an upload broke off"))?
@@ -146,6 +147,8 @@ impl<S> Shared<S> {
 struct Lane<S: Shelf> {
     shared: Arc<Shared<S>>,
     runtime: Handle,
+    /// Goes last: after a stop nothing holds the store path any more.
+    _token: TaskTrackerToken,
 }
 
 impl<S: Shelf> Drop for Lane<S> {

@@ -40,6 +40,8 @@ const STEPS: [&str; 12] = [
 
 /// Some buffers full, so that a kill can fall between two of them.
 const LEN: u64 = 1_300_000;
+/// In memory as a whole.
+const SMALL: u64 = 5_000;
 
 #[test]
 fn a_kill_at_any_step_of_an_upload_leaves_all_or_nothing() {
@@ -52,6 +54,23 @@ fn a_kill_at_any_step_of_an_upload_leaves_all_or_nothing() {
         let kills = sweep(|_, _| {}, Bench::upload, again);
         for step in ["openat", PWRITE, SYNC, CATALOG_SYNC, RENAME, SEND] {
             assert!(kills[step] > 0, "an upload has a step {step}");
+        }
+    }
+}
+
+/// One that is in memory before anything is written goes another way.
+#[test]
+fn a_kill_at_any_step_of_a_small_upload_leaves_all_or_nothing() {
+    if installed(&["strace"]) {
+        let upload = |bench: &mut Bench, file: &str| bench.upload_of(SMALL, file);
+        let again = |bench: &mut Bench, file: &str| {
+            if bench.state(file) == Some(State::Gone) {
+                assert!(upload(bench, file), "{file} again");
+            }
+        };
+        let kills = sweep(|_, _| {}, upload, again);
+        for step in ["openat", "write", SYNC, CATALOG_SYNC, RENAME, SEND] {
+            assert!(kills[step] > 0, "a small upload has a step {step}");
         }
     }
 }
@@ -149,7 +168,11 @@ impl Bench {
     }
 
     fn upload(&mut self, file: &str) -> bool {
-        let entry = Entry { seed: self.ledger.files.len() as u64, len: LEN, state: State::Uploading };
+        self.upload_of(LEN, file)
+    }
+
+    fn upload_of(&mut self, len: u64, file: &str) -> bool {
+        let entry = Entry { seed: self.ledger.files.len() as u64, len, state: State::Uploading };
         self.ledger.files.insert(file.to_owned(), entry);
         self.attempt(file, State::Present, |wire, key| wire.try_upload(key, &entry.contents()))
     }
