@@ -40,7 +40,7 @@ pub(crate) struct Body {
 /// Where the bytes of a body are.
 pub(crate) enum Content {
     Text(Bytes),
-    File(FileReader),
+    File(Box<FileReader>),
 }
 
 impl Body {
@@ -57,7 +57,7 @@ impl Body {
 
     /// What `reader` gives, which is `len` bytes.
     pub(crate) fn file(reader: FileReader, len: u64) -> Body {
-        Body { len, content: Content::File(reader) }
+        Body { len, content: Content::File(Box::new(reader)) }
     }
 
     /// How many bytes it has.

@@ -54,16 +54,14 @@ pub(super) fn parse(read: &mut BytesMut, gateway: &Gateway) -> Parsed {
     }
     let places = Places::new(read, target, request.headers);
     let taken = read.split_to(len).freeze();
-    match places.read(&taken, method).filter(|parts| !is_special(&parts.headers)) {
-        Some(parts) => {
-            let (route, closes) = (gateway.route(&parts), closes(&parts.headers));
-            match (&route, closes) {
-                (Ok(route), _) if !route.is_plain() => {}
-                (_, None) => {}
-                (_, Some(closes)) => return Parsed::Plain(Box::new(PlainRequest { parts, route, closes })),
-            }
+    let plain = places.read(&taken, method).filter(|parts| !is_special(&parts.headers));
+    if let Some(parts) = plain
+        && let Some(closes) = closes(&parts.headers)
+    {
+        let route = gateway.route(&parts);
+        if route.as_ref().ok().is_none_or(Route::is_plain) {
+            return Parsed::Plain(Box::new(PlainRequest { parts, route, closes }));
         }
-        None => {}
     }
     put_back(read, &taken);
     Parsed::Other
