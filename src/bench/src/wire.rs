@@ -101,16 +101,24 @@ impl Exchange for Uploads {
         const FILE: usize = HEADER_LEN + 16 + 256;
         let id = self.file.next();
         self.frame[FILE..FILE + id.len()].copy_from_slice(id.as_bytes());
+        let sent = self.send().await;
+        // A storage that refuses hangs up before all has been sent, and has said why.
+        match self.wire.answer().await? {
+            0 => sent,
+            length => bail!("the answer to an UPLOAD has {length} bytes"),
+        }
+    }
+}
+
+impl Uploads {
+    async fn send(&mut self) -> anyhow::Result<()> {
         self.wire.socket.send(&self.frame).await?;
         if self.size > IN_ONE_WRITE {
             for piece in contents::pieces(self.size) {
                 self.wire.socket.send(piece).await?;
             }
         }
-        match self.wire.answer().await? {
-            0 => Ok(()),
-            length => bail!("the answer to an UPLOAD has {length} bytes"),
-        }
+        Ok(())
     }
 }
 
