@@ -30,6 +30,16 @@ fn five_hundred_mixed_clients_get_what_was_acknowledged() {
     run(&Settings::default());
 }
 
+#[test]
+fn the_same_with_sendfile_alone_and_each_upload_synced_by_itself() {
+    run(&Settings { storage: &[("send_mode", "sendfile"), ("sync", "always")], ..Settings::default() });
+}
+
+#[test]
+fn the_same_with_copies_alone_and_nothing_synced() {
+    run(&Settings { storage: &[("send_mode", "copy"), ("sync", "none")], ..Settings::default() });
+}
+
 fn run(settings: &Settings) {
     raise_descriptor_limit(4 * CLIENTS);
     let seed = Random::seed();
