@@ -16,6 +16,7 @@ use crate::Options;
 use crate::cpu::Meter;
 use crate::load::{Edge, Fleet, Window, Work};
 use crate::versus::Turn;
+use crate::warmth::Warmth;
 
 /// Load generators at once: there are hardly more cores for them.
 const PROCESSES: usize = 2;
@@ -29,6 +30,7 @@ pub(crate) struct Bench {
     only: Vec<String>,
     rounds: usize,
     files: Option<u64>,
+    warmth: Warmth,
     pub(crate) is_quick: bool,
     runtime: Runtime,
     stops: [Signal; 2],
@@ -57,6 +59,7 @@ impl Bench {
         let rounds = options.rounds.map_or(if options.quick { 3 } else { 5 }, usize::from);
         let mut folder = tempfile::Builder::new().prefix("run-").tempdir_in(output.canonicalize()?)?;
         folder.disable_cleanup(options.keep);
+        let warmth = Warmth::of(&output)?;
         Ok(Bench {
             tnv: tnv.canonicalize()?,
             folder,
@@ -64,6 +67,7 @@ impl Bench {
             only: options.only.clone(),
             rounds,
             files: options.files,
+            warmth,
             is_quick: options.quick,
             runtime,
             stops,
@@ -131,6 +135,14 @@ impl Bench {
     pub(crate) fn window(&self) -> Window {
         let (warm_up, measured) = if self.is_quick { (100, 300) } else { (500, 3_000) };
         Window { warm_up: Duration::from_millis(warm_up), measured: Duration::from_millis(measured) }
+    }
+
+    /// Sees to it that memory costs the same for whoever comes next (see [`Warmth`]); a quick run does without. Blocks.
+    ///
+    /// # Errors
+    /// If it cannot be seen to.
+    pub(crate) fn warm(&mut self) -> anyhow::Result<()> {
+        if self.is_quick { Ok(()) } else { self.warmth.fill() }
     }
 
     /// Runs work to its end, or to the moment somebody stops this program: whoever gets the error drops the servers,

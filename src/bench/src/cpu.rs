@@ -44,16 +44,32 @@ impl Meter {
     }
 }
 
+/// Seconds that all children took which have ended and were waited for.
+///
+/// # Errors
+/// If the system does not tell.
+pub(crate) fn of_ended_children() -> anyhow::Result<f64> {
+    time(std::process::id(), CHILDREN)
+}
+
+/// utime and stime are the 14th and 15th field of a process's `stat`, cutime and cstime those behind them.
+const OWN: usize = 14;
+const CHILDREN: usize = 16;
+
 fn seconds(pid: u32) -> anyhow::Result<f64> {
+    time(pid, OWN)
+}
+
+fn time(pid: u32, field: usize) -> anyhow::Result<f64> {
     let file = format!("/proc/{pid}/stat");
     let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
-    let ticks = ticks(&text).with_context(|| format!("{file} is not as expected: {text}"))?;
+    let ticks = ticks(&text, field).with_context(|| format!("{file} is not as expected: {text}"))?;
     Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
 }
 
-/// utime and stime, which are the 14th and 15th field. The second one, the name, may hold spaces and brackets.
-fn ticks(stat: &str) -> Option<u64> {
-    let mut behind_name = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+/// The sum of this field and the next. The second one, the name, may hold spaces and brackets.
+fn ticks(stat: &str, field: usize) -> Option<u64> {
+    let mut behind_name = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(field - 3);
     let mut next = || behind_name.next()?.parse::<u64>().ok();
     Some(next()? + next()?)
 }
@@ -65,8 +81,8 @@ mod tests {
     #[test]
     fn a_name_with_brackets_does_not_shift_the_fields() {
         let stat = "7 (a) b) S 1 7 7 0 -1 4194560 10 0 0 0 250 130 9 9 20 0 4 0 100 0 0";
-        assert_eq!(ticks(stat), Some(380));
-        assert_eq!(ticks("7 (a) S 1"), None);
+        assert_eq!((ticks(stat, OWN), ticks(stat, CHILDREN)), (Some(380), Some(18)));
+        assert_eq!(ticks("7 (a) S 1", OWN), None);
     }
 
     #[test]

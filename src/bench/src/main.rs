@@ -34,6 +34,7 @@ mod report;
 mod spread;
 mod table;
 mod versus;
+mod warmth;
 
 use std::io::Write;
 use std::path::PathBuf;

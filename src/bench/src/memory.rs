@@ -41,6 +41,14 @@ pub(crate) fn forget_peak(pid: u32) -> anyhow::Result<()> {
     std::fs::write(&file, "5").with_context(|| format!("cannot write {file}"))
 }
 
+/// What nobody has of the machine's memory, not even the page cache, in bytes.
+///
+/// # Errors
+/// If the system does not tell.
+pub(crate) fn free() -> anyhow::Result<u64> {
+    Ok(field("/proc/meminfo", "MemFree")? << 10)
+}
+
 fn field(file: &str, name: &str) -> anyhow::Result<u64> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
     kib(&text, name).with_context(|| format!("there is no {name} in {file}"))

@@ -72,6 +72,8 @@ fn uploads(bench: &mut Bench, cluster: &Cluster, size: u64) -> anyhow::Result<Op
     });
     contest.rate(tnv, dd, Goal::AtLeast(UPLOAD));
     contest.plain_cpu(tnv, Goal::AtMost(UPLOAD_CPU));
+    // What writing alone costs: it is a multiple of that on some disks and at some times.
+    contest.cpu(tnv, dd, Goal::None);
     contest.play(bench)
 }
 

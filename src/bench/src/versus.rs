@@ -123,6 +123,7 @@ impl<'a> Contest<'a> {
                 // Each goes first in its turn: what a place in the round does to a figure, it does to all.
                 let at = (round + n) % self.sides.len();
                 let (side, run) = &mut self.sides[at];
+                bench.warm()?;
                 let turn = run(bench)?;
                 let (rate, unit) = (self.unit.rate(turn.rate()), self.unit.of_rate());
                 let cpu = turn.cpu.map_or(String::new(), |cpu| {

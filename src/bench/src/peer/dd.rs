@@ -6,28 +6,29 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 
+use crate::cpu;
 use crate::versus::Turn;
 
 const MIB: u64 = 1 << 20;
 
-/// One turn: a new file of so many bytes, whole MiB, on the disk when it ends. Its CPU time is not told.
+/// One turn: a new file of so many bytes, whole MiB, on the disk when it ends.
 ///
 /// # Errors
 /// If it fails, in its words.
 pub(crate) fn turn(file: &Path, bytes: u64) -> anyhow::Result<Turn> {
-    let begin = Instant::now();
+    let (begin, cpu) = (Instant::now(), cpu::of_ended_children()?);
     let output = Command::new("dd")
         .arg("if=/dev/zero")
         .arg(format!("of={}", file.display()))
         .args(["bs=1M", &format!("count={}", bytes / MIB), "conv=fsync"])
         .output()
         .context("cannot run dd")?;
-    let seconds = begin.elapsed().as_secs_f64();
+    let (seconds, cpu) = (begin.elapsed().as_secs_f64(), cpu::of_ended_children()? - cpu);
     let written = std::fs::metadata(file).map_or(0, |metadata| metadata.len());
     if !output.status.success() || written != bytes {
         bail!("dd wrote {written} of {bytes} bytes: {}", String::from_utf8_lossy(&output.stderr));
     }
-    Ok(Turn { amount: bytes as f64, seconds, cpu: None, latencies: None })
+    Ok(Turn { amount: bytes as f64, seconds, cpu: Some(cpu), latencies: None })
 }
 
 #[cfg(test)]
