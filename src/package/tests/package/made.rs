@@ -89,8 +89,11 @@ pub(crate) fn crc32_of_zeros(len: u64) -> u32 {
         hasher.update(&vec![0; len]);
         hasher
     };
-    let (block, mut whole) = (zeros(1 << 20), zeros((len & 0xf_ffff) as usize));
-    (0..len >> 20).for_each(|_| whole.combine(&block));
+    let mut whole = zeros((len & 0xf_ffff) as usize);
+    if len >> 20 > 0 {
+        let block = zeros(1 << 20);
+        (0..len >> 20).for_each(|_| whole.combine(&block));
+    }
     whole.finalize()
 }
 

@@ -147,8 +147,8 @@ fn members_of_more_than_four_gib() {
 
 #[test]
 fn more_members_than_a_zip_without_zip64_has() {
-    // With metadata.json 65,534 entries, 65,535 and more: the second is the first that needs ZIP64.
-    for count in [65_533, 65_534, 70_000] {
+    // With metadata.json 65,534 entries and 65,535, which is the first number that needs ZIP64.
+    for count in [65_533, 65_534] {
         let folder = TempDir::new().unwrap();
         let members = (0..count).map(|n| member_of_zeros(&n.to_string(), &format!("{n:05}.txt"), n % 4));
         let (_, path) = sparse(&folder, members.collect());
