@@ -1,22 +1,24 @@
 //! The embedded database: one SQLite file in WAL mode that several processes of one machine may share.
 //!
-//! All writes of a process go through one thread. Those that arrive while a commit is running are put into the next
-//! transaction together, and are answered when that transaction is durable: many small writes share one sync, and a
-//! single one waits for nobody. Where one of them fails, the transaction is undone and run again with each write in a
-//! savepoint of its own.
+//! All writes of a process go through one connection, and most of them through one thread. Those that arrive there while
+//! a commit is running are put into the next transaction together, and are answered when that transaction is durable:
+//! many small writes share one sync, and a single one waits for nobody. Who may block, and brings a group or finds the
+//! connection free, writes on the spot, without the two wake-ups of a trip to the thread and back. Where a write fails,
+//! its transaction is undone and run again with each write in a savepoint of its own.
 
 mod ballast;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode as SqliteCode, OpenFlags, TransactionBehavior};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::ballast::Ballast;
-use self::writer::{Write, WriteJobs, write_loop};
+use self::writer::{Write, WriteJobs, Writer, write_loop};
 use crate::database::{DbError, Schema};
 
 /// Writes that may wait for the writer; more wait at their sender.
@@ -49,7 +51,11 @@ pub struct Sqlite {
 #[derive(Debug)]
 struct Shared {
     path: PathBuf,
-    writer: mpsc::Sender<Box<dyn Write>>,
+    writer: Arc<Mutex<Writer>>,
+    /// To the thread that writes for those who must not block.
+    queue: mpsc::Sender<Box<dyn Write>>,
+    /// Those who wait for it.
+    queued: AtomicUsize,
     max_batch: usize,
     readers: Mutex<Vec<Connection>>,
     reader_permits: Arc<Semaphore>,
@@ -78,24 +84,27 @@ impl Sqlite {
         }
         let mut ballast = Ballast::of(path);
         ballast.release_if_full();
-        let mut writer = connect(path).map_err(|error| failed(error.to_string()))?;
-        migrate(&mut writer, schema).map_err(failed)?;
-        make_writer(&writer, policy).map_err(|error| failed(error.to_string()))?;
+        let mut connection = connect(path).map_err(|error| failed(error.to_string()))?;
+        migrate(&mut connection, schema).map_err(failed)?;
+        make_writer(&connection, policy).map_err(|error| failed(error.to_string()))?;
         ballast.restore();
         let readers = (0..READERS)
             .map(|_| connect(path))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| failed(error.to_string()))?;
-        let (sender, jobs) = mpsc::channel(WRITE_QUEUE);
-        let writer_path = path.to_owned();
+        let writer = Arc::new(Mutex::new(Writer { connection, path: path.to_owned(), ballast }));
+        let (queue, jobs) = mpsc::channel(WRITE_QUEUE);
+        let shared_writer = writer.clone();
         std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || write_loop(writer, jobs, &writer_path, ballast, max_batch))
+            .spawn(move || write_loop(&shared_writer, jobs, max_batch))
             .map_err(|error| failed(format!("cannot start the writer thread: {error}")))?;
         Ok(Sqlite {
             shared: Arc::new(Shared {
                 path: path.to_owned(),
-                writer: sender,
+                writer,
+                queue,
+                queued: AtomicUsize::new(0),
                 max_batch,
                 readers: Mutex::new(readers),
                 reader_permits: Arc::new(Semaphore::new(READERS)),
@@ -139,12 +148,16 @@ impl Sqlite {
         &self,
         job: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, DbError> {
-        self.write_all(vec![job]).await.pop().ok_or(DbError::Closed)?
+        let (answer, answered) = oneshot::channel();
+        let write = Box::new(WriteJobs { jobs: vec![(job, None)], answer });
+        let _queued = self.shared.enter_queue();
+        self.shared.queue.send(write).await.map_err(|_| DbError::Closed)?;
+        answered.await.ok().and_then(|mut settled| settled.pop()).ok_or(DbError::Closed)?
     }
 
     /// The same for several jobs, which share a transaction as far as its size allows: an outcome for each, in their
-    /// order.
-    pub async fn write_all<T: Send + 'static>(
+    /// order. Blocks, and writes on this thread if it can.
+    pub fn write_all<T: Send + 'static>(
         &self,
         jobs: Vec<impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static>,
     ) -> Vec<Result<T, DbError>> {
@@ -154,8 +167,7 @@ impl Sqlite {
             let (answer, answered) = oneshot::channel();
             let jobs: Vec<_> = jobs.by_ref().take(self.shared.max_batch).collect();
             let count = jobs.len();
-            let sent = self.shared.writer.send(Box::new(WriteJobs { jobs, answer })).await;
-            let settled = if sent.is_ok() { answered.await.unwrap_or_default() } else { Vec::new() };
+            let settled = self.shared.write_now(Box::new(WriteJobs { jobs, answer }), answered);
             let closed = std::iter::repeat_with(|| Err(DbError::Closed));
             outcomes.extend(settled.into_iter().chain(closed).take(count));
         }
@@ -187,6 +199,57 @@ impl Sqlite {
             result
         };
         tokio::task::spawn_blocking(read).await.map_err(|_| DbError::Closed)?
+    }
+}
+
+impl Shared {
+    /// Carries out writes and returns what `answered` says of them. A group waits for the connection; a single write
+    /// that cannot have it at once goes into the next transaction with those that wait already.
+    fn write_now<T>(
+        &self,
+        write: Box<dyn Write>,
+        mut answered: oneshot::Receiver<Vec<Result<T, DbError>>>,
+    ) -> Vec<Result<T, DbError>> {
+        let writer = if write.len() > 1 { Some(self.lock_writer()) } else { self.try_lock_writer() };
+        if let Some(mut writer) = writer {
+            writer.carry_out(&mut vec![write]);
+            return answered.try_recv().unwrap_or_default();
+        }
+        let _queued = self.enter_queue();
+        match self.queue.blocking_send(write) {
+            Ok(()) => answered.blocking_recv().unwrap_or_default(),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    fn lock_writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection, if it is free and nobody waits for it.
+    fn try_lock_writer(&self) -> Option<MutexGuard<'_, Writer>> {
+        if self.queued.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        match self.writer.try_lock() {
+            Ok(writer) => Some(writer),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    fn enter_queue(&self) -> Queued<'_> {
+        self.queued.fetch_add(1, Ordering::Relaxed);
+        Queued(&self.queued)
+    }
+}
+
+/// Somebody who waits for the thread that writes, and no longer when this is dropped.
+struct Queued<'a>(&'a AtomicUsize);
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

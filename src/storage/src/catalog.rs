@@ -216,14 +216,8 @@ pub trait Catalog: Send + Sync {
     async fn insert(&self, file: NewFile) -> Result<bool, DbError>;
 
     /// The same for several files together: an outcome for each, in their order. What becomes of one does not touch the
-    /// others.
-    async fn insert_all(&self, files: Vec<NewFile>) -> Vec<Result<bool, DbError>> {
-        let mut outcomes = Vec::with_capacity(files.len());
-        for file in files {
-            outcomes.push(self.insert(file).await);
-        }
-        outcomes
-    }
+    /// others. Blocks.
+    fn insert_all(&self, files: Vec<NewFile>) -> Vec<Result<bool, DbError>>;
 
     /// Removes a file's row and marks its copies as to be deleted, in one durable transaction. `false`: no such file.
     /// `uncounted` is where this storage has bytes of it that no copy stands for: a row of the older system.

@@ -242,7 +242,7 @@ impl<S: Shelf> Lane<S> {
             return;
         }
         drop(written);
-        let outcomes = self.runtime.block_on(self.shared.files.catalog().insert_all(files));
+        let outcomes = self.shared.files.catalog().insert_all(files);
         let mut stored = Vec::with_capacity(answers.len());
         for ((placed, attributes, answer, token), outcome) in answers.into_iter().zip(outcomes) {
             if let Ok(true) = outcome {

@@ -52,12 +52,59 @@ async fn writes_that_come_together_have_each_its_own_outcome() {
                 tx.execute("INSERT INTO numbers VALUES (?)", [n + 10])
             }
         };
-        let outcomes = db.write_all([1, 2, -8, 11, 3].map(insert).into()).await;
+        let outcomes = db.write_all([1, 2, -8, 11, 3].map(insert).into());
         let added: Vec<bool> = outcomes.iter().map(Result::is_ok).collect();
         assert_eq!(added, [true, true, false, false, true], "{max_batch}");
         assert_eq!(count(&db).await, 6);
-        assert!(db.write_all(Vec::<fn(&Connection) -> rusqlite::Result<()>>::new()).await.is_empty());
+        assert!(db.write_all(Vec::<fn(&Connection) -> rusqlite::Result<()>>::new()).is_empty());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_block_writes_beside_the_writer_and_in_no_one_elses_transaction() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(&folder);
+    let (gate, wait) = std::sync::mpsc::channel::<()>();
+    let (begun, running) = std::sync::mpsc::channel();
+    let held = tokio::spawn({
+        let db = db.clone();
+        async move {
+            let hold = move |_: &Connection| {
+                begun.send(()).unwrap();
+                wait.recv().unwrap();
+                Ok(())
+            };
+            db.write(hold).await
+        }
+    });
+    tokio::task::spawn_blocking(move || running.recv().unwrap()).await.unwrap();
+    let writes = [vec![1], vec![2, 3, -1], vec![4]].map(|numbers| {
+        let db = db.clone();
+        tokio::task::spawn_blocking(move || {
+            let insert = |n| {
+                move |tx: &Connection| {
+                    tx.execute(
+                        "INSERT INTO numbers SELECT ?1 WHERE ?1 >= 0 OR abs(-9223372036854775808)",
+                        [n],
+                    )
+                }
+            };
+            db.write_all(numbers.into_iter().map(insert).collect::<Vec<_>>())
+        })
+    });
+    // Those that came alone wait for the thread, the group for the connection.
+    while db.shared.queued.load(Ordering::Relaxed) < 3 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(count(&db).await, 0);
+    gate.send(()).unwrap();
+    held.await.unwrap().unwrap();
+    let mut added = Vec::new();
+    for write in writes {
+        added.push(write.await.unwrap().iter().map(Result::is_ok).collect::<Vec<_>>());
+    }
+    assert_eq!(added, [vec![true], vec![true, true, false], vec![true]]);
+    assert_eq!(count(&db).await, 4);
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
-//! The one thread that writes, and what it is told.
+//! The one connection that writes, the thread that does so for those who must not block, and what it is told.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
@@ -49,16 +50,11 @@ impl<T: Send, F: FnMut(&Connection) -> rusqlite::Result<T> + Send> Write for Wri
 }
 
 /// Carries out what comes, until nobody can send any more.
-pub(super) fn write_loop(
-    mut connection: Connection,
-    mut jobs: mpsc::Receiver<Box<dyn Write>>,
-    path: &Path,
-    mut ballast: Ballast,
-    max_batch: usize,
-) {
+pub(super) fn write_loop(writer: &Mutex<Writer>, mut jobs: mpsc::Receiver<Box<dyn Write>>, max_batch: usize) {
     let mut batch: Vec<Box<dyn Write>> = Vec::new();
     let mut next = None;
     while let Some(first) = next.take().or_else(|| jobs.blocking_recv()) {
+        let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut writes = first.len();
         batch.push(first);
         while let Ok(job) = jobs.try_recv() {
@@ -69,11 +65,28 @@ pub(super) fn write_loop(
             writes += job.len();
             batch.push(job);
         }
-        ballast.release_if_full();
-        let outcomes = run_batch(&mut connection, &mut batch);
+        writer.carry_out(&mut batch);
+    }
+}
+
+/// The connection for writing. Whoever has it may write.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    pub(super) path: PathBuf,
+    pub(super) ballast: Ballast,
+}
+
+impl Writer {
+    /// Carries out the writes in one transaction, tells each what it came to, and leaves none behind.
+    pub(super) fn carry_out(&mut self, batch: &mut Vec<Box<dyn Write>>) {
+        self.ballast.release_if_full();
+        let outcomes = run_batch(&mut self.connection, batch);
         if let Err(error) = &outcomes {
+            let writes: usize = batch.iter().map(|job| job.len()).sum();
             tracing::error!(%error, writes, "a transaction failed");
         }
+        let path = &self.path;
         let mut outcomes: Box<dyn Iterator<Item = Result<(), DbError>>> = match outcomes {
             Ok(outcomes) => Box::new(
                 outcomes.into_iter().map(|outcome| outcome.map_err(|error| statement_error(path, &error))),
@@ -86,7 +99,8 @@ pub(super) fn write_loop(
         for job in batch.drain(..) {
             job.settle(&mut *outcomes);
         }
-        ballast.restore();
+        drop(outcomes);
+        self.ballast.restore();
     }
 }
 

@@ -14,6 +14,7 @@ use tnv_common::database::DbError;
 use tnv_common::mysql::prelude::FromValue;
 use tnv_common::mysql::{DriverError, Error, MySql, Row, Value};
 use tnv_proto::{AppId, FileKey, UserId};
+use tokio::runtime::Handle;
 
 use self::change::{Change, Changes};
 use self::find::{Finds, Taken, read_row};
@@ -119,8 +120,8 @@ impl Catalog for MySqlCatalog {
         self.changes.run(Change::Insert(file)).await
     }
 
-    async fn insert_all(&self, files: Vec<NewFile>) -> Vec<Result<bool, DbError>> {
-        join_all(files.into_iter().map(|file| self.insert(file))).await
+    fn insert_all(&self, files: Vec<NewFile>) -> Vec<Result<bool, DbError>> {
+        Handle::current().block_on(join_all(files.into_iter().map(|file| self.insert(file))))
     }
 
     async fn delete(&self, key: &FileKey, uncounted: Option<Leftover>) -> Result<bool, DbError> {

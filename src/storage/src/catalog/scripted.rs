@@ -51,6 +51,10 @@ impl Catalog for Scripted {
         (self.insert)(&file)
     }
 
+    fn insert_all(&self, files: Vec<NewFile>) -> Vec<Result<bool, DbError>> {
+        files.iter().map(&self.insert).collect()
+    }
+
     async fn delete(&self, _: &FileKey, _: Option<Leftover>) -> Result<bool, DbError> {
         Err(DbError::Closed)
     }

@@ -269,13 +269,13 @@ impl Catalog for SqliteCatalog {
         self.db.write(move |tx| insert(tx, &file, &storage)).await
     }
 
-    async fn insert_all(&self, files: Vec<NewFile>) -> Vec<Result<bool, DbError>> {
+    fn insert_all(&self, files: Vec<NewFile>) -> Vec<Result<bool, DbError>> {
         let storage: Arc<str> = self.storage.as_str().into();
         let insert = |file: NewFile| {
             let storage = storage.clone();
             move |tx: &Connection| insert(tx, &file, &storage)
         };
-        self.db.write_all(files.into_iter().map(insert).collect()).await
+        self.db.write_all(files.into_iter().map(insert).collect())
     }
 
     async fn delete(&self, key: &FileKey, uncounted: Option<Leftover>) -> Result<bool, DbError> {

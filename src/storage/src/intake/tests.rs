@@ -10,7 +10,7 @@ use super::*;
 use crate::catalog::Scripted;
 use crate::rows::RowCache;
 
-/// What was done, in its order. Files go by their number.
+/// What was done, in its order. Files go by their number; those of a sync are sorted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Step {
     Write(i64),
@@ -102,7 +102,10 @@ impl Shelf for Notes {
     }
 
     fn sync(&self, files: &[i64]) -> io::Result<()> {
-        self.note(Step::Sync(files.to_vec()));
+        // Tasks hand in their files in any order.
+        let mut numbers = files.to_vec();
+        numbers.sort_unstable();
+        self.note(Step::Sync(numbers));
         let mut bad = self.bad_syncs.lock().unwrap();
         if *bad == 0 {
             return Ok(());
