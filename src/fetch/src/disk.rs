@@ -27,6 +27,9 @@ const READ: usize = 256 * 1024;
 /// How far the hash of the whole follows after each job, in bytes: further than a job is long, so that it catches up.
 const FOLLOW: u64 = 2 * 1024 * 1024;
 
+/// What [`Done::Failed`] says of a note that could not be written.
+pub(crate) const SAVE: &str = "write down what has come of";
+
 /// What is to be done.
 pub(crate) enum Job {
     /// Writes a first note, makes room for a file of this size, and prepares to compare these hashes of the whole.
@@ -135,7 +138,7 @@ impl Disk {
                 None
             }
             Job::Save(note) => {
-                self.place.save(&note).map_err(writing)?;
+                self.place.save(&note).map_err(|error| (SAVE, error))?;
                 Some(Done::Saved)
             }
             Job::Compare => Some(Done::Compared(self.compare().map_err(|error| ("read", error))?)),

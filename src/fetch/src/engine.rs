@@ -260,6 +260,9 @@ impl<'a> Engine<'a> {
             return Ok(());
         }
         if self.map.as_ref().is_some_and(PieceMap::is_complete) {
+            if Instant::now() < self.pass_at {
+                return Ok(());
+            }
             self.stop_all();
             self.phase = Phase::Verifying;
             self.tell();

@@ -115,7 +115,7 @@ impl Source for HttpSource {
 
     async fn open(&self, wanted: &Wanted) -> Result<Opened, Failure> {
         let mut request = self.client.get(self.url.clone()).header(ACCEPT_ENCODING, "identity");
-        request = request.header(WANT_REPR_DIGEST, "sha-256=10");
+        request = request.header(WANT_REPR_DIGEST, "blake3=10, sha-256=9");
         if let Some(range) = head::range(wanted) {
             request = request.header(RANGE, range);
             if let Some(condition) = head::condition(wanted) {

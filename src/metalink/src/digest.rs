@@ -38,7 +38,10 @@ mod tests {
         let hash = Hash::new(Algorithm::Sha256, [7; 32]).unwrap();
         let base64 = hash.base64();
         assert_eq!(parse_repr_digest(&repr_digest(&hash)), std::slice::from_ref(&hash));
-        assert_eq!(parse_repr_digest(&format!("id=:AA==:, sha-256=:{base64}: ;x=1,")), std::slice::from_ref(&hash));
+        assert_eq!(
+            parse_repr_digest(&format!("id=:AA==:, sha-256=:{base64}: ;x=1,")),
+            std::slice::from_ref(&hash)
+        );
         assert_eq!(parse_digest(&format!("unixsum=30637, SHA-256={base64}")), [hash]);
         assert!(parse_repr_digest(&format!("sha-256={base64}")).is_empty());
         assert!(parse_digest("sha-256=AAAA").is_empty());

@@ -53,7 +53,10 @@ async fn events_tell_from_start_to_end() {
     assert_eq!(events[0]["event"], "downloadStart");
     assert_eq!(events[0]["sources"][0], url.as_str());
     let last = events.last().unwrap();
-    assert_eq!((&last["event"], &last["size"], &last["etag"]), (&"downloadComplete".into(), &8.into(), &"\"a\"".into()));
+    assert_eq!(
+        (&last["event"], &last["size"], &last["etag"]),
+        (&"downloadComplete".into(), &8.into(), &"\"a\"".into())
+    );
     assert_eq!(outcome.err, "");
 }
 
@@ -65,7 +68,10 @@ async fn failures_are_events_and_errors() {
     let outcome = fetch(&["http://127.0.0.1:1/x", "-o", out, "--json", "--retries", "0"]).await;
     outcome.assert_code(5);
     let last = outcome.json().pop().unwrap();
-    assert_eq!((&last["event"], &last["status"], &last["exit"]), (&"downloadError".into(), &"all_servers_failed".into(), &5.into()));
+    assert_eq!(
+        (&last["event"], &last["status"], &last["exit"]),
+        (&"downloadError".into(), &"all_servers_failed".into(), &5.into())
+    );
     assert_eq!(last["sources"][0]["kind"], "unreachable");
     assert_eq!(outcome.json_error()["error"], "unreachable");
     let url = serve(b"contents", 8).await;
@@ -75,7 +81,9 @@ async fn failures_are_events_and_errors() {
     assert!(outcome.err.contains("damaged"), "{}", outcome.err);
     let url = serve(b"contents", 4).await;
     fetch(&[&url, "-o", out, "--timeout", "0.3"]).await.assert_code(9);
-    for usage in [&["nonsense"][..], &["http://a/", "-o", "-"], &["-o", out, "a", "b", "--base", "http://10.0.0.1"]] {
+    for usage in
+        [&["nonsense"][..], &["http://a/", "-o", "-"], &["-o", out, "a", "b", "--base", "http://10.0.0.1"]]
+    {
         fetch(usage).await.assert_code(2);
     }
 }

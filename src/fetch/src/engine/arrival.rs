@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use tnv_metalink::Hash;
 
 use crate::connection::Event;
 use crate::disk::Job;
@@ -50,8 +51,9 @@ impl Engine<'_> {
         if let Some(standing) = self.roster.get_mut(source) {
             standing.whole_only |= whole_only;
         }
-        let size = self.map.as_ref().map_or(from, PieceMap::size);
-        self.schedule.limit(run, size);
+        // Of an answer that began before anything was known only what is missing there is of use.
+        let gap = self.map.as_ref().and_then(|map| map.gap(from)).filter(|gap| gap.start == from);
+        self.schedule.limit(run, gap.map_or(from, |gap| gap.end));
         self.finish_if_done(run);
     }
 
@@ -61,6 +63,13 @@ impl Engine<'_> {
         let Some(version) = facts.version(expected) else {
             return Err(Failure::invalid("it does not tell how long the file is"));
         };
+        let contradicts = |hash: &&Hash| {
+            self.given.hashes.iter().any(|given| given.algorithm() == hash.algorithm() && given != *hash)
+        };
+        if let Some(hash) = facts.hashes.iter().find(contradicts) {
+            let text = format!("it gives a file with another hash: {hash}");
+            return Err(Failure::new(FailureKind::Corrupt, text));
+        }
         let relation = match &self.version {
             Some(chosen) => facts.relation(chosen, &self.hashes()),
             None => facts.relation(&version, &self.hashes()),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use crate::disk::{Done, Job};
+use crate::disk::{Done, Job, SAVE};
 use crate::engine::{Engine, Known};
 use crate::error::{FetchError, SourceFailure};
 use crate::failure::FailureKind;
@@ -57,12 +57,11 @@ impl Engine<'_> {
     pub(super) async fn leave(&mut self, error: &FetchError) {
         self.stop_all();
         let size = self.map.as_ref().map(|map| map.size());
-        // What was handed over is in the file before the note is.
         let job = match size {
             Some(size) if !error.spoils() && self.keeps() => Job::Save(Box::new(self.note(size))),
             _ => Job::Discard,
         };
-        self.outbox.retain(|job| matches!(job, Job::Begin { .. } | Job::Write { .. }));
+        self.outbox.retain(|job| matches!(job, Job::Begin { .. }));
         self.outbox.push_back(job);
         let work = async {
             while let Some(job) = self.outbox.pop_front() {
@@ -73,7 +72,7 @@ impl Engine<'_> {
                 }
             }
             while let Some(done) = self.done.recv().await {
-                if matches!(done, Done::Saved | Done::Discarded) {
+                if matches!(done, Done::Saved | Done::Discarded | Done::Failed(SAVE, _)) {
                     return;
                 }
             }

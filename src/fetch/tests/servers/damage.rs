@@ -118,3 +118,14 @@ async fn a_digest_in_the_header_counts() {
     let (outcome, _) = Bench::new().fetch(&[corrupt.url()]).await;
     assert_eq!(outcome.unwrap_err().status(), "checksum_mismatch");
 }
+
+#[tokio::test]
+async fn a_digest_that_contradicts_the_known_hash_is_enough() {
+    let bytes = pattern(27, 3 * PIECE);
+    let digest = format!("Repr-Digest: {}", repr_digest(&hash(&bytes)));
+    let server = Content::new(&bytes, "\"a\"").with(&digest).serve().await;
+    let bench = Bench::new().hashed(b"other");
+    let (outcome, _) = bench.fetch(&[server.url()]).await;
+    bench.expect_failure(&outcome, "checksum_mismatch");
+    assert_eq!(server.count(), 1);
+}

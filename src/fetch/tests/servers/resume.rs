@@ -109,3 +109,25 @@ async fn one_process_at_a_time_and_nothing_of_others() {
     std::fs::write(bench.target().with_file_name("file.bin.part"), b"theirs").unwrap();
     assert!(matches!(tnv_fetch::Place::open(&bench.target(), false), Err(PlaceError::Foreign(_))));
 }
+
+#[tokio::test]
+async fn several_parts_that_are_there_do_not_come_again() {
+    let content = Content::new(&pattern(57, SIZE), "\"a\"");
+    let bench = Bench::new().pieces(&content.bytes, 64 * 1024);
+    let (part, note) =
+        (bench.target().with_file_name("file.bin.part"), bench.target().with_file_name("file.bin.part.json"));
+    let server = begun(&bench, &content, content.clone()).await;
+    // As two sources at once leave it.
+    let text = std::fs::read_to_string(&note).unwrap();
+    let (first, second) = (format!("[0,{}]", SIZE / 2), format!("[0,{}],[{},{SIZE}]", SIZE / 4, SIZE / 2));
+    std::fs::write(&note, text.replace(&first, &second)).unwrap();
+    std::fs::write(&part, &**content.bytes).unwrap();
+    let mut bench = bench;
+    // Its size is not known beforehand this time.
+    bench.known = tnv_fetch::Known::default();
+    let (outcome, _) = bench.fetch(&[server.url()]).await;
+    bench.expect(&outcome, &content.bytes);
+    let fetched = outcome.unwrap();
+    assert_eq!(fetched.sources[0].bytes, SIZE as u64 / 4);
+    assert_eq!(fetched.resumed, SIZE as u64 * 3 / 4);
+}

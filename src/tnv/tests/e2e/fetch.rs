@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::harness::lab::{APP, Lab, Role, USER, Up, own_address, wait_active};
 use crate::harness::pattern::Pattern;
 use crate::harness::process::{Process, text};
+use crate::harness::web::Web;
 use crate::harness::{DEADLINE, eventually};
 
 const LEN: u64 = 12 << 20;
@@ -27,7 +28,8 @@ impl Site {
         let up = lab.up();
         let bytes = Pattern::new(seed, LEN).bytes();
         let film = lab.file("film", &bytes);
-        let id = ok(&lab.client(&[&up.tracker, "upload", APP, USER, &film, "--id", "film"])).trim().to_owned();
+        let id =
+            ok(&lab.client(&[&up.tracker, "upload", APP, USER, &film, "--id", "film"])).trim().to_owned();
         Site { lab, up, bytes, id }
     }
 
@@ -61,7 +63,8 @@ impl Site {
         let args = [&["fetch", "--json", "-o", &out, "--limit-rate", "2M"], urls].concat();
         let process = self.lab.process(name, &mut self.lab.client_command(&args));
         eventually("a note with bytes", || {
-            let note: Value = serde_json::from_slice(&std::fs::read(self.lab.path("out.part.json")).ok()?).ok()?;
+            let note: Value =
+                serde_json::from_slice(&std::fs::read(self.lab.path("out.part.json")).ok()?).ok()?;
             let written = note["written"].as_array()?;
             (!written.is_empty()).then_some(())
         });
@@ -91,8 +94,27 @@ fn from_gateways_and_from_storages() {
     let base = format!("http://{}", site.up.http);
     site.assert_fetched(&site.fetch(&["--base", &base, "--count", "3", "/files/film"]));
     let out = site.lab.arg("out");
-    site.assert_fetched(&site.lab.client(&[&site.up.tracker, "fetch", APP, USER, "film", "-o", &out, "--parallel", "2"]));
+    site.assert_fetched(&site.lab.client(&[
+        &site.up.tracker,
+        "fetch",
+        APP,
+        USER,
+        "film",
+        "-o",
+        &out,
+        "--parallel",
+        "2",
+    ]));
     let hash = format!("blake3:{}", blake3::hash(&site.bytes).to_hex());
+    // The gateway describes it, with the hashes of its pieces.
+    let metalink = format!("{url}?meta4");
+    let output = site.fetch(&[&metalink, "--json", "--parallel", "2"]);
+    let event = last_event(&output);
+    assert_eq!((&event["pieces_verified"], &event["hashes"][0]), (&true.into(), &hash.as_str().into()));
+    site.assert_fetched(&output);
+    let document =
+        site.lab.file("film.meta4", Web::connect(&site.up.http).get("/files/film?meta4", &[]).body);
+    site.assert_fetched(&site.fetch(&[&document]));
     let output = site.fetch(&[&url, "--checksum", &hash, "--json"]);
     let event = last_event(&output);
     assert_eq!((&event["event"], &event["size"]), (&"downloadComplete".into(), &LEN.into()));
@@ -160,10 +182,9 @@ fn a_stopped_fetch_says_so_and_another_file_is_not_mixed_in() {
 fn a_gateway_that_dies_is_replaced_by_another() {
     let site = Site::new(66);
     wait_active(&site.up.tracker, USER);
-    let gateway = |name: &str| {
-        Role::http(&[&site.up.tracker]).named(name).listen(&own_address()).start(&site.lab)
-    };
-    let mut gateways = vec![gateway("one"), gateway("two")];
+    let gateway =
+        |name: &str| Role::http(&[&site.up.tracker]).named(name).listen(&own_address()).start(&site.lab);
+    let mut gateways = [gateway("one"), gateway("two")];
     let urls: Vec<String> = gateways.iter().map(|one| format!("http://{}/files/film", one.address)).collect();
     let mut process = site.begin("dying", &[&urls[0], &urls[1]]);
     // The events' names come in the order of the alphabet.
