@@ -9,7 +9,7 @@ use tnv_proto::{AppId, FileId, FileKey, UserId};
 
 use crate::argv;
 use crate::error::Error;
-use crate::{cat, delete, download, filesize, groups, ls, shell, stat, upload};
+use crate::{cat, delete, download, fetch, filesize, groups, ls, shell, stat, upload};
 
 /// The environment variable with the trackers, for those who give none on the command line.
 pub(crate) const TRACKERS_VARIABLE: &str = "TNV_TRACKERS";
@@ -23,6 +23,7 @@ Examples:
   client 127.0.0.1:21000 upload tnvideo tnv001 003.mp4
   client 127.0.0.1:21000 ls tnvideo tnv001
   client 10.0.0.1:21000,10.0.0.2:21000 download tnvideo tnv001 FILE
+  client fetch http://10.0.0.1:8080/files/FILE http://10.0.0.2:8080/files/FILE
   client upload --help
 
 Exit codes:
@@ -34,10 +35,14 @@ Exit codes:
   5    unreachable: no server could be reached, or none answered in time
   6    damaged: wrong checksum or length, or an answer that makes no sense;
        uncertain: nobody knows whether an upload was stored
+  7    no room on the disk (fetch)
+  8    changed: the file is another one than it was or should be (fetch)
+  9    timeout: not done within --timeout (fetch)
+  10   no servers: there is nobody to ask (fetch)
   130  stopped by Ctrl-C (128 + n: by signal n)
   141  the reader of standard output has gone";
 
-/// Store, fetch, list and delete files of a tnv cluster.
+/// Store, fetch, list and delete files of a tnv cluster; fetch one file from many servers.
 #[derive(Debug, clap::Parser)]
 #[command(
     name = "client",
@@ -63,6 +68,7 @@ pub(crate) enum Command {
     Groups(groups::Groups),
     Upload(Box<upload::Upload>),
     Download(download::Download),
+    Fetch(Box<fetch::Fetch>),
     Cat(cat::Cat),
     Ls(ls::Ls),
     Stat(stat::Stat),
@@ -150,6 +156,11 @@ impl Cli {
             (Some(list), None) | (None, Some(list)) => Some(list.clone()),
             (None, None) => environment.filter(|list| !list.is_empty()),
         };
+        if let Command::Fetch(fetch) = &self.command
+            && !fetch.is_of_cluster()
+        {
+            return Ok(Vec::new());
+        }
         let Some(list) = given else {
             return Err(Error::usage(format!(
                 "no tracker given: put it in front of the command, as in `client 127.0.0.1:21000 groups`, \
@@ -177,7 +188,7 @@ impl Global {
 }
 
 /// Reads a number of seconds, with or without a fraction: 0.001 to a day.
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     const LIMITS: std::ops::RangeInclusive<f64> = 0.001..=86_400.0;
     match text.parse::<f64>() {
         Ok(number) if LIMITS.contains(&number) => Ok(Duration::from_secs_f64(number)),
@@ -224,6 +235,7 @@ mod tests {
             "client 127.0.0.1:21000 upload tnvideo tnv001 -r films --jobs 4 --part-size 8M --no-resume",
             "client 127.0.0.1:21000 upload tnvideo tnv001 a --name film --type video/mp4",
             "client groups --trackers 127.0.0.1:21000 --timeout 2.5 --connect-timeout 1 -q",
+            "client 127.0.0.1:21000 fetch tnvideo tnv001 f --parallel 3 --timeout 60 --connect-timeout 1",
         ] {
             let cli = parse_line(line).unwrap_or_else(|error| panic!("{line}: {error}"));
             assert_eq!(cli.trackers(None).unwrap(), ["127.0.0.1:21000"], "{line}");
@@ -248,6 +260,11 @@ mod tests {
             ("client a:1 filesize no-app user file", ErrorKind::ValueValidation),
             ("client a:1 filesize app user", ErrorKind::MissingRequiredArgument),
             ("client a:1 upload app user", ErrorKind::MissingRequiredArgument),
+            ("client fetch", ErrorKind::MissingRequiredArgument),
+            ("client fetch http://a/f --parallel 0", ErrorKind::ValueValidation),
+            ("client fetch http://a/f --checksum crc:00", ErrorKind::ValueValidation),
+            ("client fetch f --base http://10.0.0.1 --count 255", ErrorKind::ValueValidation),
+            ("client fetch f --count 3", ErrorKind::MissingRequiredArgument),
             ("client a:1 groups --timeout 0", ErrorKind::ValueValidation),
             ("client a:1 groups --timeout inf", ErrorKind::ValueValidation),
             ("client a:1 groups --connect-timeout NaN", ErrorKind::ValueValidation),
@@ -288,6 +305,17 @@ mod tests {
     }
 
     #[test]
+    fn fetch_needs_trackers_for_files_of_a_cluster_alone() {
+        for line in
+            ["fetch http://a/f http://b/f http://c/f", "fetch x.meta4", "fetch --base http://10.0.0.1 a b c"]
+        {
+            assert_eq!(trackers(&format!("client {line}"), None).unwrap(), Vec::<String>::new(), "{line}");
+        }
+        assert!(trackers("client fetch tnvideo tnv001 f", None).is_err());
+        assert_eq!(trackers("client fetch tnvideo tnv001 f", Some("c:3")).unwrap(), ["c:3"]);
+    }
+
+    #[test]
     fn the_help_tells_the_limits_that_hold() {
         let defaults = Options::default();
         let help =
@@ -312,7 +340,7 @@ mod tests {
     proptest! {
         #[test]
         fn parsing_never_panics(words in prop::collection::vec(
-            "groups|upload|filesize|download|delete|ls|cat|stat|man|completions|bash|-r|help|-o|-|--|--id|--json|--trackers|--timeout|a:1|app|0|-1|\\PC{0,6}",
+            "groups|upload|filesize|download|fetch|http://a/b|delete|ls|cat|stat|man|completions|bash|-r|help|-o|-|--|--id|--json|--trackers|--timeout|a:1|app|0|-1|\\PC{0,6}",
             0..9,
         )) {
             let words: Vec<OsString> = std::iter::once("client".into()).chain(words.into_iter().map(OsString::from)).collect();

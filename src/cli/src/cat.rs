@@ -8,7 +8,7 @@ use tnv_proto::FileKey;
 use crate::args::FileArgs;
 use crate::console::Console;
 use crate::error::Error;
-use crate::fetch::Part;
+use crate::part::Part;
 use crate::session::{Context, Pace};
 use crate::sink::Sink;
 

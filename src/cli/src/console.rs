@@ -89,9 +89,14 @@ impl Console {
         };
     }
 
+    /// Whether somebody watches who wants to see more than results.
+    pub(crate) fn has_screen(&self) -> bool {
+        self.style.terminal && !self.style.json && !self.style.quiet
+    }
+
     /// A progress bar over `total` bytes, drawn only where somebody watches.
     pub(crate) fn progress(&self, what: &str, total: u64) -> Progress {
-        match self.style.terminal && !self.style.json && !self.style.quiet {
+        match self.has_screen() {
             true => Progress::visible(&printable(what), total),
             false => Progress::hidden(),
         }

@@ -20,6 +20,14 @@ pub(crate) enum Kind {
     Unreachable,
     /// Wrong bytes came back, or nobody knows whether an upload was stored.
     Damaged,
+    /// The disk has no room.
+    DiskFull,
+    /// The file is another one than it was, or should be.
+    Changed,
+    /// Not done in time.
+    Timeout,
+    /// There is nobody to ask.
+    NoServers,
     /// Whoever read standard output has gone: nothing to say, and nobody to say it to.
     ClosedPipe,
     /// Stopped by this signal.
@@ -36,6 +44,10 @@ impl Kind {
             Kind::Refused => 4,
             Kind::Unreachable => 5,
             Kind::Damaged => 6,
+            Kind::DiskFull => 7,
+            Kind::Changed => 8,
+            Kind::Timeout => 9,
+            Kind::NoServers => 10,
             Kind::ClosedPipe => 141,
             Kind::Signal(number) => number.saturating_add(128),
         }
@@ -50,6 +62,10 @@ impl Kind {
             Kind::Refused => "refused",
             Kind::Unreachable => "unreachable",
             Kind::Damaged => "damaged",
+            Kind::DiskFull => "disk_full",
+            Kind::Changed => "changed",
+            Kind::Timeout => "timeout",
+            Kind::NoServers => "no_servers",
             Kind::ClosedPipe => "closed_pipe",
             Kind::Signal(_) => "interrupted",
         }
@@ -159,6 +175,10 @@ mod tests {
             (Kind::Refused, 4, "refused"),
             (Kind::Unreachable, 5, "unreachable"),
             (Kind::Damaged, 6, "damaged"),
+            (Kind::DiskFull, 7, "no room"),
+            (Kind::Changed, 8, "changed"),
+            (Kind::Timeout, 9, "timeout"),
+            (Kind::NoServers, 10, "no servers"),
             (Kind::Signal(2), 130, "stopped by Ctrl-C"),
             (Kind::ClosedPipe, 141, "the reader of standard output"),
         ] {

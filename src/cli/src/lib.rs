@@ -1,4 +1,4 @@
-//! The `client` command line: upload, download, list and delete files of a cluster.
+//! The `client` command line: upload, download, list and delete files of a cluster, and fetch one from many servers.
 //!
 //! Results go to standard output and nothing else does; remarks, progress and errors go to standard error; the exit
 //! code tells what kind of failure it was. One subcommand, one file.
@@ -13,6 +13,7 @@ mod session;
 mod cat;
 mod delete;
 mod download;
+mod fetch;
 mod filesize;
 mod groups;
 mod ls;
@@ -28,8 +29,8 @@ mod send;
 mod size;
 mod unfinished;
 
-mod fetch;
 mod name;
+mod part;
 mod partial;
 mod sink;
 mod target;

@@ -83,7 +83,7 @@ impl Share {
 }
 
 /// At most 32 characters of a name, its end kept: that is where files of one series differ.
-fn shortened(name: &str) -> String {
+pub(crate) fn shortened(name: &str) -> String {
     const MAX: usize = 32;
     let count = name.chars().count();
     if count <= MAX {

@@ -11,7 +11,7 @@ use crate::args::{Cli, Command};
 use crate::console::Console;
 use crate::error::{Error, Kind};
 use crate::state::StateFolder;
-use crate::{cat, delete, download, filesize, groups, ls, stat, upload};
+use crate::{cat, delete, download, fetch, filesize, groups, ls, stat, upload};
 
 /// What every command works with.
 pub(crate) struct Context {
@@ -33,10 +33,14 @@ pub(crate) async fn execute(
 ) -> u8 {
     let client = Client::new(trackers.clone(), cli.global.options());
     let context = Context { client, trackers, state };
-    let outcome = tokio::select! {
-        biased;
-        outcome = dispatch(cli.command, &context, console) => outcome,
-        signal = stopped => Err(Error::new(Kind::Signal(signal), "stopped before it was done")),
+    let outcome = match cli.command {
+        // It writes down what has come when it is stopped.
+        Command::Fetch(fetch) => fetch::run(*fetch, &context, console, stopped).await,
+        command => tokio::select! {
+            biased;
+            outcome = dispatch(command, &context, console) => outcome,
+            signal = stopped => Err(Error::new(Kind::Signal(signal), "stopped before it was done")),
+        },
     };
     match outcome {
         Ok(()) => 0,
@@ -57,8 +61,8 @@ async fn dispatch(command: Command, context: &Context, console: &mut Console) ->
         Command::Download(download) => download::run(download, context, console).await,
         Command::Cat(cat) => cat::run(cat, context, console).await,
         Command::Delete(delete) => delete::run(delete, &context.client, console).await,
-        // These ask no server: they are answered before a tracker is needed.
-        Command::Completions(_) | Command::Man(_) => Ok(()),
+        // Fetch is run with the signals; the others ask no server and are answered before a tracker is needed.
+        Command::Fetch(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
     }
 }
 

@@ -3,6 +3,7 @@
 mod cluster;
 
 mod downloads;
+mod fetches;
 mod lists;
 mod queries;
 mod resumed;

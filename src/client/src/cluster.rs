@@ -39,6 +39,14 @@ impl Client {
         self.ask_trackers(|tracker| async move { tracker.saddrs(app, user).await }).await
     }
 
+    /// The storages that may have files of a user, for a caller who asks them himself. Nothing is changed by it.
+    ///
+    /// # Errors
+    /// As [`Client::storages`], and refused with 404 for a user who has no files.
+    pub async fn replicas(&self, app: &AppId, user: &UserId) -> Result<Vec<StorageClient>, ClientError> {
+        Ok(self.locate(app, user).await?.storages.to_vec())
+    }
+
     /// All groups and storages as text for people.
     ///
     /// # Errors

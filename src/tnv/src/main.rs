@@ -52,6 +52,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // It fails only where somebody was earlier, who does as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let mut args: Vec<OsString> = std::env::args_os().collect();
     let name = args.first().map(|program| Path::new(program).file_name().unwrap_or_default().to_owned());
     let called_as_role = name.as_deref().is_some_and(is_role);

@@ -1,0 +1,99 @@
+//! Why a source has not given what it was asked for.
+
+use std::fmt;
+use std::time::Duration;
+
+/// The kinds of failure that are treated differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// No connection came about.
+    Unreachable,
+    /// The connection ended before its answer did.
+    Broken,
+    /// Nothing came for too long.
+    Silent,
+    /// Too little came, while others were there to ask.
+    Slow,
+    /// The server cannot now: 408, 425, 429, 5xx.
+    Busy,
+    /// It gives the file from its beginning only, and what is wanted lies too far behind.
+    WholeOnly,
+    /// There is no such file: 404, 410.
+    NotFound,
+    /// The server will not.
+    Refused,
+    /// An answer that makes no sense: another range than was asked for, more bytes than announced, no length.
+    Invalid,
+    /// Another version of the file than the one that is fetched.
+    Changed,
+    /// Its bytes do not have the hash that they must have.
+    Corrupt,
+}
+
+impl FailureKind {
+    /// Whether the same source may do better a little later.
+    pub fn may_pass(self) -> bool {
+        match self {
+            FailureKind::Unreachable
+            | FailureKind::Broken
+            | FailureKind::Silent
+            | FailureKind::Slow
+            | FailureKind::Busy
+            | FailureKind::WholeOnly => true,
+            FailureKind::NotFound
+            | FailureKind::Refused
+            | FailureKind::Invalid
+            | FailureKind::Changed
+            | FailureKind::Corrupt => false,
+        }
+    }
+
+    /// A word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            FailureKind::Unreachable => "unreachable",
+            FailureKind::Broken => "broken",
+            FailureKind::Silent => "silent",
+            FailureKind::Slow => "slow",
+            FailureKind::Busy => "busy",
+            FailureKind::WholeOnly => "whole_only",
+            FailureKind::NotFound => "not_found",
+            FailureKind::Refused => "refused",
+            FailureKind::Invalid => "invalid",
+            FailureKind::Changed => "changed",
+            FailureKind::Corrupt => "corrupt",
+        }
+    }
+}
+
+/// Why a source has not given what it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Which kind it is.
+    pub kind: FailureKind,
+    /// A sentence without the source's name.
+    pub text: String,
+    /// How long the server wants to be left alone.
+    pub retry_after: Option<Duration>,
+}
+
+impl Failure {
+    /// A failure of this kind, described in a sentence.
+    pub fn new(kind: FailureKind, text: impl Into<String>) -> Failure {
+        Failure { kind, text: text.into(), retry_after: None }
+    }
+
+    pub(crate) fn invalid(text: impl Into<String>) -> Failure {
+        Failure::new(FailureKind::Invalid, text)
+    }
+
+    pub(crate) fn changed(text: impl Into<String>) -> Failure {
+        Failure::new(FailureKind::Changed, text)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
