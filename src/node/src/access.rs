@@ -78,7 +78,11 @@ impl Access {
         }
         let peer = peer.to_canonical();
         let Some(kept) = kept else {
-            return if door == Door::Page || is_here(headers, peer) { Ok(()) } else { Err(Denied::Elsewhere) };
+            return if door == Door::Page || is_here(headers, peer) {
+                Ok(())
+            } else {
+                Err(Denied::Elsewhere)
+            };
         };
         let shown = basic(headers).ok_or(Denied::NoPassword)?;
         if self.is_known(kept, &shown) {
@@ -89,7 +93,8 @@ impl Access {
             return Err(Denied::TooManyTries);
         }
         let (hash, tried) = (kept.to_owned(), shown.clone());
-        let fits = tokio::task::spawn_blocking(move || password::matches(&hash, &tried)).await.unwrap_or(false);
+        let fits =
+            tokio::task::spawn_blocking(move || password::matches(&hash, &tried)).await.unwrap_or(false);
         let mut state = self.lock();
         if fits {
             state.known = Some((kept.to_owned(), blake3::hash(shown.as_bytes())));
@@ -186,9 +191,8 @@ mod tests {
     async fn with_a_password_everybody_has_to_know_it() {
         let access = Access::new();
         let kept = password::hash("pa:ss");
-        let check = async |door, headers: HeaderMap, peer| {
-            access.check(door, Some(&kept), &headers, peer).await
-        };
+        let check =
+            async |door, headers: HeaderMap, peer| access.check(door, Some(&kept), &headers, peer).await;
         for door in [Door::Page, Door::Change] {
             assert_eq!(check(door, HeaderMap::new(), HERE).await, Err(Denied::NoPassword));
             assert_eq!(check(door, with_password("pa"), HERE).await, Err(Denied::WrongPassword));

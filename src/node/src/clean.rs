@@ -43,10 +43,8 @@ pub(crate) fn surplus(held: &[Held], marks: Marks, need: u64, whose: For) -> Vec
     if total <= marks.high {
         return Vec::new();
     }
-    let mut candidates: Vec<&Held> = held
-        .iter()
-        .filter(|package| !package.busy && (whose == For::Client || !package.active))
-        .collect();
+    let mut candidates: Vec<&Held> =
+        held.iter().filter(|package| !package.busy && (whose == For::Client || !package.active)).collect();
     candidates.sort_by_key(|package| (package.active, package.used_ms));
     let mut removed = Vec::new();
     for package in candidates {
@@ -61,9 +59,8 @@ pub(crate) fn surplus(held: &[Held], marks: Marks, need: u64, whose: For) -> Vec
 
 /// Packages whose meetings may have ended: the hub is to be asked about each.
 pub(crate) fn doubtful(held: &[Held], clean_inherited: bool) -> Vec<MeetingId> {
-    let doubtful = |package: &&Held| {
-        !package.active && !package.busy && (clean_inherited || !package.inherited)
-    };
+    let doubtful =
+        |package: &&Held| !package.active && !package.busy && (clean_inherited || !package.inherited);
     held.iter().filter(doubtful).map(|package| package.meeting.clone()).collect()
 }
 

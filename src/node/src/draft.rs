@@ -114,8 +114,7 @@ impl Draft {
 
     /// What members it may copy: those of the package before it, and of a draft that was set aside.
     pub(crate) fn quarries(&self, before: Option<&Package>) -> io::Result<Vec<Quarry>> {
-        let before =
-            before.map(|package| Quarry { file: package.file.clone(), source: package.source() });
+        let before = before.map(|package| Quarry { file: package.file.clone(), source: package.source() });
         let former = open_existing(&self.folder.former())?.and_then(|file| {
             let layout = package::layout_of(&file).ok()?;
             let done = Journal::read(&self.folder.former_journal()).ok()?;
@@ -241,7 +240,10 @@ impl Draft {
 
 /// Whether there was no room for something.
 pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
 }
 
 /// Takes the room for a file now, so that its end is found out before its beginning is fetched.

@@ -3,9 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use reqwest::header::{
-    AUTHORIZATION, HeaderValue, IF_MATCH, IF_NONE_MATCH, RANGE, RETRY_AFTER, USER_AGENT,
-};
+use reqwest::header::{AUTHORIZATION, HeaderValue, IF_MATCH, IF_NONE_MATCH, RANGE, RETRY_AFTER, USER_AGENT};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde::{Deserialize, Serialize};
@@ -256,8 +254,10 @@ impl Hub {
     }
 
     fn at(&self, method: Method, url: Url) -> RequestBuilder {
-        let request =
-            self.http.request(method, url).header(USER_AGENT, concat!("tnv-node/", env!("CARGO_PKG_VERSION")));
+        let request = self
+            .http
+            .request(method, url)
+            .header(USER_AGENT, concat!("tnv-node/", env!("CARGO_PKG_VERSION")));
         match &self.key {
             Some(key) => request.header(AUTHORIZATION, key.clone()),
             None => request,

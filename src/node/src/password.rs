@@ -96,7 +96,8 @@ mod tests {
     #[test]
     fn hashes_are_those_of_other_programs() {
         // python3 -c 'import hashlib; print(hashlib.pbkdf2_hmac("sha256", b"password", b"salt", 2).hex())'
-        let kept = "pbkdf2-sha256$2$73616c74$ae4d0c95af6b46d32d0adff928f06dd02a303f8ef3c251dfd6e2d85a95474c43";
+        let kept =
+            "pbkdf2-sha256$2$73616c74$ae4d0c95af6b46d32d0adff928f06dd02a303f8ef3c251dfd6e2d85a95474c43";
         assert!(matches(kept, "password") && !matches(kept, "passwort"));
     }
 }

@@ -67,7 +67,8 @@ mod tests {
 
     #[test]
     fn only_what_is_nowhere_is_fetched() {
-        let [a, b, c, d, empty] = [(5, 1), (5, 2), (7, 3), (9, 4), (0, 0)].map(|(len, seed)| contents(len, seed));
+        let [a, b, c, d, empty] =
+            [(5, 1), (5, 2), (7, 3), (9, 4), (0, 0)].map(|(len, seed)| contents(len, seed));
         let old = Source { members: vec![(a, 100), (c, 200)] };
         let older = Source { members: vec![(c, 10), (d, 20)] };
         let planned = plan(&[a, b, c, d, empty, b, a], |index| index == 6, &[old, older]);

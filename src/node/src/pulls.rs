@@ -133,7 +133,8 @@ impl Pulls {
     /// Brings a package up to date when its turn comes, unless it failed a moment ago.
     pub(crate) fn sync(self: &Arc<Pulls>, meeting: &MeetingId) {
         let mut state = self.lock();
-        let waits = state.troubles.get(meeting).is_some_and(|trouble| trouble.since.elapsed() < trouble.pause());
+        let waits =
+            state.troubles.get(meeting).is_some_and(|trouble| trouble.since.elapsed() < trouble.pause());
         if waits || state.jobs.contains_key(meeting) || !state.queued.insert(meeting.clone()) {
             return;
         }
@@ -285,7 +286,8 @@ impl Pulls {
                 draft.verified.finish();
                 tracing::info!(
                     fetched = job.progress.fetched.load(Ordering::Relaxed),
-                    "会议 {meeting} 同步完成，包大小: {} 字节", package.layout.len()
+                    "会议 {meeting} 同步完成，包大小: {} 字节",
+                    package.layout.len()
                 );
                 Ok(package)
             }
@@ -315,7 +317,10 @@ impl Pulls {
             self.remove(surplus, "存储空间不足").await;
         }
         if self.store.bytes().saturating_add(wanted) > storage.max_size {
-            return Err(PullError::Full { need, reason: "storage.maxSize is reached by packages that must stay" });
+            return Err(PullError::Full {
+                need,
+                reason: "storage.maxSize is reached by packages that must stay",
+            });
         }
         Ok(())
     }

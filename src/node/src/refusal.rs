@@ -1,14 +1,16 @@
 //! Answers that say no: a status and `{"detail": "..."}`.
 
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use hyper::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::body::Body;
+use crate::config::ChangeError;
 use crate::config::Remark;
 use crate::hub::HubError;
 use crate::node::NotChanged;
-use crate::config::ChangeError;
 use crate::pull::PullError;
 
 /// Seconds after which a package that cannot be had now is worth another try.
@@ -34,7 +36,8 @@ impl Refusal {
 
     /// 400 with every mistake of a configuration.
     fn mistakes(mistakes: &[Remark]) -> Refusal {
-        let list: Vec<Value> = mistakes.iter().map(|remark| json!({"key": remark.key, "message": remark.message})).collect();
+        let list: Vec<Value> =
+            mistakes.iter().map(|remark| json!({"key": remark.key, "message": remark.message})).collect();
         let detail: Vec<String> = mistakes.iter().map(Remark::to_string).collect();
         let body = json!({"detail": detail.join("; "), "errors": list});
         Refusal { status: StatusCode::BAD_REQUEST, body, headers: Vec::new() }
@@ -78,9 +81,8 @@ impl Refusal {
 
     /// What it means to a client that a package has not come. What is behind it was logged where it happened.
     pub(crate) fn pull(error: &PullError) -> Refusal {
-        let unavailable = |detail: &str| {
-            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail).again_in(RETRY_SECONDS)
-        };
+        let unavailable =
+            |detail: &str| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail).again_in(RETRY_SECONDS);
         match error {
             PullError::Hub(HubError::Unknown(_)) => Refusal::no_package(),
             PullError::Hub(HubError::Away(_) | HubError::Busy { .. }) => {
@@ -94,10 +96,11 @@ impl Refusal {
             PullError::Hub(HubError::Odd { .. } | HubError::Nonsense(_)) | PullError::Wrong { .. } => {
                 Refusal::new(StatusCode::BAD_GATEWAY, "the hub's package is not what its manifest says")
             }
-            error if error.is_full() => {
-                Refusal::new(StatusCode::INSUFFICIENT_STORAGE, "there is no room for the package on this node")
-                    .again_in(60)
-            }
+            error if error.is_full() => Refusal::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "there is no room for the package on this node",
+            )
+            .again_in(60),
             PullError::Full { .. } | PullError::Io(_) | PullError::Broken(_) => {
                 Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the node cannot keep the package")
             }

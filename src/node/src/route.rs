@@ -104,7 +104,10 @@ impl Route {
 
     /// Whether only pages ask for it, or programs that do as pages do.
     pub(crate) fn is_for_pages(&self) -> bool {
-        matches!(self, Route::Config | Route::Heartbeat | Route::Start | Route::Stop | Route::Status | Route::Logs)
+        matches!(
+            self,
+            Route::Config | Route::Heartbeat | Route::Start | Route::Stop | Route::Status | Route::Logs
+        )
     }
 
     /// What it is called in metrics.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue,
-    LOCATION, X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_TYPE,
+    HeaderValue, LOCATION, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
@@ -117,7 +117,7 @@ impl Site {
     }
 
     fn config(&self) -> Response<Body> {
-        json(&Value::Object(self.node.supply.file.shown().0))
+        text(self.node.supply.file.shown(), "application/json")
     }
 
     async fn configure(&self, changes: Map<String, Value>) -> Result<Response<Body>, Refusal> {
@@ -159,7 +159,8 @@ impl Site {
 }
 
 fn parse_object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
-    serde_json::from_slice(body).map_err(|error| Refusal::bad(format!("the body is not a JSON object: {error}")))
+    serde_json::from_slice(body)
+        .map_err(|error| Refusal::bad(format!("the body is not a JSON object: {error}")))
 }
 
 fn options(route: &Route) -> Response<Body> {
@@ -169,7 +170,8 @@ fn options(route: &Route) -> Response<Body> {
     headers.insert(ALLOW, HeaderValue::from_static(route.methods()));
     if matches!(route, Route::Package(_)) {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Range, If-Range, If-None-Match"));
+        headers
+            .insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Range, If-Range, If-None-Match"));
     }
     response
 }

@@ -96,7 +96,7 @@ pub(crate) fn of_all(node: &Node) -> Response<Body> {
         "cpu_percent": load.map(|load| load.cpu_percent),
         "memory_percent": load.map(|load| load.memory_percent),
         "warnings": node.supply.file.warnings(),
-        "overridden": node.supply.file.shown().1,
+        "overridden": node.supply.file.overridden(),
     }))
 }
 

@@ -20,7 +20,9 @@ pub(super) fn host(text: &str) -> Checked {
     };
     match text.len() <= 253 && text.split('.').all(is_part) {
         true => Ok(()),
-        false => Err(format!("{text:?} is neither an IP address nor a host name; write it without http:// and port")),
+        false => Err(format!(
+            "{text:?} is neither an IP address nor a host name; write it without http:// and port"
+        )),
     }
 }
 

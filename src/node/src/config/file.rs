@@ -146,13 +146,18 @@ impl ConfigFile {
         std::env::current_dir().map_or(folder.clone(), |current| current.join(&folder))
     }
 
-    /// Every key with its value in force, secrets hidden, and the keys that the file does not decide.
-    pub(crate) fn shown(&self) -> (Map<String, Value>, Vec<String>) {
+    /// Every key with its value in force as JSON, in the order of the file, secrets hidden.
+    pub(crate) fn shown(&self) -> String {
         let mut given = self.lock().clone();
         self.overrides.lay_over(&mut given);
-        let mut complete = Document::read(&given).map(|document| document.complete).unwrap_or_default();
+        let Ok(Document { mut complete, order, .. }) = Document::read(&given) else { return String::new() };
         document::mask(&mut complete, &SECRETS);
-        (complete, self.overrides.keys().map(str::to_owned).collect())
+        show::pretty(&complete, &order)
+    }
+
+    /// The keys that the file does not decide.
+    pub(crate) fn overridden(&self) -> Vec<&str> {
+        self.overrides.keys().collect()
     }
 
     /// What would count after these changes.

@@ -36,13 +36,7 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(given: &'a Map<String, Value>) -> Reader<'a> {
-        Reader {
-            given,
-            complete: Map::new(),
-            order: Vec::new(),
-            mistakes: Vec::new(),
-            warnings: Vec::new(),
-        }
+        Reader { given, complete: Map::new(), order: Vec::new(), mistakes: Vec::new(), warnings: Vec::new() }
     }
 
     pub(super) fn flag(&mut self, key: &str, default: bool) -> bool {
@@ -188,16 +182,18 @@ impl<'a> Reader<'a> {
     }
 
     fn wrong<T>(&mut self, key: &str, given: &Value, what: &str, default: T) -> T {
-        let message = if super::is_secret(key) {
-            format!("expected {what}")
-        } else {
-            expected(given, what)
-        };
+        let message = if super::is_secret(key) { format!("expected {what}") } else { expected(given, what) };
         self.mistake(key, message);
         default
     }
 
-    fn outside<T, R: Display>(&mut self, key: &str, given: &Value, range: &RangeInclusive<R>, default: T) -> T {
+    fn outside<T, R: Display>(
+        &mut self,
+        key: &str,
+        given: &Value,
+        range: &RangeInclusive<R>,
+        default: T,
+    ) -> T {
         let (first, last) = (range.start(), range.end());
         self.mistake(key, format!("{given} is out of range; allowed is {first} to {last}"));
         default
