@@ -10,10 +10,11 @@ use bytes::Bytes;
 use tnv_package::MeetingId;
 
 use crate::draft::Draft;
+use crate::metrics::NodeMetrics;
 use crate::node::Node;
-use crate::package::{Package, Reading};
+use crate::package::Reading;
 use crate::pull::PullError;
-use crate::web::multipart::Piece;
+use crate::web::Piece;
 
 /// How much of a file is handed over at once: so it can be told how far a download is.
 const WINDOW: u64 = 4 * 1024 * 1024;
@@ -52,8 +53,8 @@ pub(crate) enum Part {
 
 /// Where the bytes of a package come from.
 pub(crate) enum Source {
-    /// It is here; the guard keeps it here.
-    Whole(Arc<Package>, Reading),
+    /// It is here, as long as somebody reads it.
+    Whole(Reading),
     /// It is on its way.
     Coming(Arc<Draft>),
 }
@@ -61,7 +62,7 @@ pub(crate) enum Source {
 impl Source {
     fn file(&self) -> &Arc<File> {
         match self {
-            Source::Whole(package, _) => &package.file,
+            Source::Whole(reading) => &reading.package().file,
             Source::Coming(draft) => &draft.file,
         }
     }
@@ -69,7 +70,7 @@ impl Source {
     /// Up to where bytes are proven from `at` on, as soon as there are some.
     async fn proven(&self, at: u64) -> Result<u64, Arc<PullError>> {
         match self {
-            Source::Whole(package, _) => Ok(package.layout.len()),
+            Source::Whole(reading) => Ok(reading.package().layout.len()),
             Source::Coming(draft) => draft.verified.wait(at).await,
         }
     }
@@ -132,18 +133,21 @@ pub(crate) struct Download {
 impl Download {
     pub(crate) fn begin(node: Arc<Node>, meeting: MeetingId, peer: SocketAddr, len: u64) -> Download {
         node.downloads.fetch_add(1, Ordering::Relaxed);
+        NodeMetrics::global().downloads.inc();
         Download { node, meeting, peer, len, handed: 0 }
     }
 
     fn handed(&mut self, bytes: u64) {
         self.handed += bytes;
         self.node.sent.fetch_add(bytes, Ordering::Relaxed);
+        NodeMetrics::global().bytes_out.inc_by(bytes);
     }
 }
 
 impl Drop for Download {
     fn drop(&mut self) {
         self.node.downloads.fetch_sub(1, Ordering::Relaxed);
+        NodeMetrics::global().downloads.dec();
         let outcome = if self.handed == self.len { "会议包已发送" } else { "会议包未发送完" };
         tracing::info!(peer = %self.peer, bytes = self.handed, "{outcome}: {}", self.meeting);
     }

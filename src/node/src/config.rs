@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 pub use file::{ConfigError, ConfigFile};
 pub use overrides::Overrides;
-pub use reader::Remark;
+pub(crate) use reader::Remark;
 
 pub(crate) use file::ChangeError;
 

@@ -16,9 +16,7 @@ use crate::body::{Body, Download, PackageReader, Source};
 use crate::node::{Node, Service};
 use crate::pulls::{Pulls, Stage};
 use crate::refusal::Refusal;
-use crate::web::condition::{self, Validators, Verdict};
-use crate::web::multipart::{self, Piece};
-use crate::web::range::{self, ByteRange, Selection};
+use crate::web::{ByteRange, Piece, Selection, Validators, Verdict, condition, multipart, range};
 
 const ZIP: &str = "application/zip";
 /// A request for more ranges gets the whole package.
@@ -60,10 +58,10 @@ async fn find(
         }
         _ => Ok(()),
     };
-    if let Some((package, reading)) = pulls.store.read(meeting, unix_millis())
-        && wanted.is_none_or(|wanted| wanted == package.version())
+    if let Some(reading) = pulls.store.read(meeting, unix_millis())
+        && wanted.is_none_or(|wanted| wanted == reading.package().version())
     {
-        return Ok((package.layout.clone(), Source::Whole(package, reading)));
+        return Ok((reading.package().layout.clone(), Source::Whole(reading)));
     }
     match pulls.join(meeting).known().await {
         Stage::Pulling(draft) => {
@@ -72,8 +70,7 @@ async fn find(
         }
         Stage::Done(package) => {
             fits(package.version())?;
-            let reading = package.read(unix_millis());
-            Ok((package.layout.clone(), Source::Whole(package, reading)))
+            Ok((package.layout.clone(), Source::Whole(package.read(unix_millis()))))
         }
         Stage::Failed(error) => Err(Refusal::pull(&error)),
         Stage::Asking => Err(Refusal::stopped()),

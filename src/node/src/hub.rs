@@ -88,6 +88,8 @@ pub(crate) struct Presence {
     pub(crate) region: Option<String>,
     /// Downloads that run.
     pub(crate) downloads: usize,
+    /// Bytes a second that go out.
+    pub(crate) rate: u64,
     /// Packages that are held whole.
     pub(crate) packages: Vec<HeldPackage>,
     /// The program's version.

@@ -13,6 +13,9 @@ const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// The pause while it does not take this node's key: nothing will change until somebody changes it.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 
+/// What comes and goes within this time is told at once.
+const NEWS_PAUSE: Duration = Duration::from_millis(500);
+
 /// The place that a node has, or not.
 struct Membership {
     node: Arc<Node>,
@@ -31,6 +34,7 @@ pub(crate) async fn run(node: Arc<Node>) {
     loop {
         let now = *service.borrow_and_update();
         changes.mark_unchanged();
+        let news = Some(node.pulls().store.watch());
         let pause = match now {
             Service::Running => Some(membership.keep().await),
             Service::Stopped | Service::Ending => {
@@ -41,13 +45,15 @@ pub(crate) async fn run(node: Arc<Node>) {
         if now == Service::Ending {
             return;
         }
-        wait(pause, &mut service, &mut changes).await;
+        let news = news.filter(|_| membership.at.is_some());
+        wait(pause, news, &mut service, &mut changes).await;
     }
 }
 
 /// Until the pause is over, or something has changed.
 async fn wait(
     pause: Option<Duration>,
+    news: Option<watch::Receiver<()>>,
     service: &mut watch::Receiver<Service>,
     changes: &mut watch::Receiver<u64>,
 ) {
@@ -57,9 +63,19 @@ async fn wait(
             None => std::future::pending().await,
         }
     };
+    // Clients are sent here as soon as the hub knows that there is something for them.
+    let news = async {
+        let Some(mut news) = news else { return std::future::pending().await };
+        // Its sender may go with a storage that is used no more; that change is heard of otherwise.
+        match news.changed().await {
+            Ok(()) => tokio::time::sleep(NEWS_PAUSE).await,
+            Err(_) => std::future::pending().await,
+        }
+    };
     // The senders live as long as the node does.
     tokio::select! {
         () = pause => {}
+        () = news => {}
         _ = service.changed() => {}
         _ = changes.changed() => {}
     }

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::{self, ChangeError, Config, ConfigFile};
 use crate::health::{self, Gauge};
 use crate::hub::{HeldPackage, Presence};
+use crate::metrics::NodeMetrics;
 use crate::pulls::Pulls;
 use crate::store::{Store, StoreError};
 use crate::supply::Supply;
@@ -98,7 +99,9 @@ pub(crate) struct Node {
     /// Bytes of packages that went out so far.
     pub(crate) sent: AtomicU64,
     pub(crate) tasks: TaskTracker,
-    standing: Mutex<Standing>,
+    /// When the rate was asked for last, and what had gone out by then.
+    last_rate: Mutex<(Instant, u64)>,
+    standing: watch::Sender<Standing>,
     last_sync: Mutex<LastSync>,
     pulls: RwLock<Arc<Pulls>>,
     service: watch::Sender<Service>,
@@ -126,7 +129,8 @@ impl Node {
             downloads: AtomicUsize::new(0),
             sent: AtomicU64::new(0),
             tasks,
-            standing: Mutex::default(),
+            last_rate: Mutex::new((Instant::now(), 0)),
+            standing: watch::Sender::default(),
             last_sync: Mutex::default(),
             pulls: RwLock::new(pulls),
             service: watch::Sender::new(Service::Running),
@@ -203,8 +207,15 @@ impl Node {
         Ok(Changed { at_next_start: at_next_start(before, now), warnings: applied.warnings })
     }
 
-    pub(crate) fn standing(&self) -> MutexGuard<'_, Standing> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn standing(&self) -> Standing {
+        self.standing.borrow().clone()
+    }
+
+    /// Waits until the hub knows this node.
+    pub(crate) async fn registered(&self) {
+        let mut standing = self.standing.subscribe();
+        // The sender is in `self`.
+        let _ = standing.wait_for(|standing| standing.registered.is_some()).await;
     }
 
     pub(crate) fn last_sync(&self) -> MutexGuard<'_, LastSync> {
@@ -217,6 +228,7 @@ impl Node {
         let pulls = self.pulls();
         let packages = pulls.store.all();
         let used = packages.iter().map(|(_, package)| package.layout.len()).sum::<u64>();
+        NodeMetrics::global().holds(&config.node_id, packages.len(), used);
         let port = self.public_port(&config);
         let bare = host.trim_matches(['[', ']']);
         Presence {
@@ -232,6 +244,7 @@ impl Node {
             weight: config.weight,
             region: config.region.clone(),
             downloads: self.downloads.load(Ordering::Relaxed),
+            rate: self.rate(),
             packages: packages
                 .into_iter()
                 .map(|(id, package)| HeldPackage {
@@ -242,6 +255,15 @@ impl Node {
                 .collect(),
             software: env!("CARGO_PKG_VERSION"),
         }
+    }
+
+    /// Bytes of packages that went out in a second, since this was asked last.
+    fn rate(&self) -> u64 {
+        let (now, sent) = (Instant::now(), self.sent.load(Ordering::Relaxed));
+        let mut last = self.last_rate.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, before) = std::mem::replace(&mut *last, (now, sent));
+        let seconds = now.saturating_duration_since(since).as_secs_f64().max(0.001);
+        ((sent - before) as f64 / seconds) as u64
     }
 
     /// Bytes that packages may take: what is configured, or what the disk has if that is less.
@@ -275,12 +297,13 @@ impl Node {
 
     /// Notes what the hub has answered, or why it has not.
     pub(crate) fn heard(&self, note: impl FnOnce(&mut Standing)) {
-        let mut standing = self.standing();
-        note(&mut standing);
-        if standing.error.is_none() {
-            standing.heard_ms = Some(unix_millis());
-            standing.refused = false;
-        }
+        self.standing.send_modify(|standing| {
+            note(standing);
+            if standing.error.is_none() {
+                standing.heard_ms = Some(unix_millis());
+                standing.refused = false;
+            }
+        });
     }
 }
 

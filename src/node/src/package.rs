@@ -118,6 +118,12 @@ impl Package {
 #[derive(Debug)]
 pub(crate) struct Reading(Arc<Package>);
 
+impl Reading {
+    pub(crate) fn package(&self) -> &Package {
+        &self.0
+    }
+}
+
 impl Drop for Reading {
     fn drop(&mut self) {
         self.0.readers.fetch_sub(1, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 
 use crate::body::Body;
 use crate::refusal::Refusal;
-use crate::web::condition::{self, Validators, Verdict};
+use crate::web::{Validators, Verdict, condition};
 
 #[derive(RustEmbed)]
 #[folder = "page/"]

@@ -13,6 +13,7 @@ use crate::clean::{self, For, Held, Marks};
 use crate::config::Storage;
 use crate::draft::Draft;
 use crate::hub::{HubError, Manifested, Told};
+use crate::metrics::NodeMetrics;
 use crate::package::Package;
 use crate::pull::{self, Progress, PullError};
 use crate::store::Store;
@@ -246,6 +247,7 @@ impl Pulls {
         let (pulls, meeting, running) = (self.clone(), meeting.clone(), job.clone());
         self.tasks.spawn(async move {
             let pulled = pulls.pull(&meeting, &running, whose).await;
+            NodeMetrics::global().pulled(&pulled);
             pulls.settle(&meeting, &running, pulled);
         });
         job

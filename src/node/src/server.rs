@@ -64,7 +64,7 @@ impl FileNode {
             stop.cancelled().await;
             ending.set_service(Service::Ending);
         });
-        web::server::serve(listener, site, config.limits.drain_timeout, shutdown).await;
+        web::server::serve(listener, site, &config.limits, shutdown).await;
         for task in loops.into_iter().chain([farewell]) {
             // It has said why it panicked.
             let _ = task.await;

@@ -19,8 +19,7 @@ use crate::node::{Node, Service};
 use crate::refusal::Refusal;
 use crate::route::{Door, Route};
 use crate::status;
-use crate::web::host::Hosts;
-use crate::web::origin;
+use crate::web::{Cors, Hosts, origin};
 use crate::{download, logs, page};
 
 /// The longest body of a POST, in bytes.
@@ -88,7 +87,7 @@ impl Site {
     /// Keeps out who may not: pages of others, names that may be anybody's, and who does not know the password.
     async fn admit(&self, route: &Route, request: &Parts, peer: SocketAddr) -> Result<(), Refusal> {
         let door = route.door(&request.method);
-        if door == Door::Change && !origin::may_change(request) {
+        if door == Door::Change && !origin::may_change(request, &Cors::new(&[])) {
             let detail = "a page of another site may not change anything here";
             return Err(Refusal::new(StatusCode::FORBIDDEN, detail));
         }

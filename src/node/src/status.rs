@@ -37,7 +37,7 @@ pub(crate) fn of_node(node: &Node) -> Response<Body> {
     let load = node.gauge.look();
     let disk = health::disk(node.pulls().store.root());
     let percent = if disk.total > 0 { disk.used as f64 / disk.total as f64 * 100.0 } else { 0.0 };
-    let standing = node.standing().clone();
+    let standing = node.standing();
     let host = standing.address.as_deref().and_then(|address| address.rsplit_once(':'));
     json(&json!({
         "id": config.node_id,
@@ -60,7 +60,7 @@ pub(crate) fn of_node(node: &Node) -> Response<Body> {
 /// `GET /api/status`: all that the page shows.
 pub(crate) fn of_all(node: &Node) -> Response<Body> {
     let (config, pulls, load) = (node.config(), node.pulls(), node.gauge.look());
-    let (standing, last) = (node.standing().clone(), node.last_sync().clone());
+    let (standing, last) = (node.standing(), node.last_sync().clone());
     let used = pulls.store.bytes();
     let own = address(&node.local_addr.ip().to_string(), node.local_addr.port());
     json(&json!({

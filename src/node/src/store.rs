@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::FlockOperation;
 use tnv_package::MeetingId;
+use tokio::sync::watch;
 
 use crate::folder::Folder;
 use crate::package::{Package, Reading, Unreadable};
@@ -39,6 +40,8 @@ pub enum StoreError {
 pub(crate) struct Store {
     root: PathBuf,
     packages: Mutex<BTreeMap<MeetingId, Arc<Package>>>,
+    /// Changes with every package that comes or goes.
+    news: watch::Sender<()>,
     /// Held as long as the folder is used.
     _lock: File,
 }
@@ -63,7 +66,7 @@ impl Store {
             Some((meeting, Arc::new(package)))
         });
         let packages = found.collect();
-        Ok(Store { root, packages: Mutex::new(packages), _lock: lock })
+        Ok(Store { root, packages: Mutex::new(packages), news: watch::Sender::default(), _lock: lock })
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -80,10 +83,8 @@ impl Store {
     }
 
     /// A package, to read; it stays until the guard is dropped.
-    pub(crate) fn read(&self, meeting: &MeetingId, now_ms: i64) -> Option<(Arc<Package>, Reading)> {
-        let packages = self.lock();
-        let package = packages.get(meeting)?;
-        Some((package.clone(), package.read(now_ms)))
+    pub(crate) fn read(&self, meeting: &MeetingId, now_ms: i64) -> Option<Reading> {
+        self.lock().get(meeting).map(|package| package.read(now_ms))
     }
 
     /// All of them.
@@ -110,6 +111,12 @@ impl Store {
     /// Puts a package in the place of the one before. Whoever reads that one goes on.
     pub(crate) fn put(&self, meeting: MeetingId, package: Arc<Package>) {
         self.lock().insert(meeting, package);
+        self.news.send_modify(|()| {});
+    }
+
+    /// To be told when packages come and go.
+    pub(crate) fn watch(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
     }
 
     /// Removes a package that nobody reads, its folder and all: whether it did.
@@ -123,6 +130,7 @@ impl Store {
         }
         packages.remove(meeting);
         drop(packages);
+        self.news.send_modify(|()| {});
         self.folder(meeting).remove()?;
         Ok(true)
     }

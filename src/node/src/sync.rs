@@ -14,6 +14,8 @@ use crate::pulls::Pulls;
 
 /// The longest pause while the hub is away.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
+/// A hub tells its meetings to nodes that it knows: so long a round waits for that.
+const KNOWN_WITHIN: Duration = Duration::from_secs(2);
 /// So often the hub is asked about one and the same meeting that does not run.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
 
@@ -50,6 +52,8 @@ struct Rounds {
 impl Rounds {
     /// How long to wait then.
     async fn round(&mut self) -> Duration {
+        // If it does not come to that, the round is made all the same.
+        let _ = tokio::time::timeout(KNOWN_WITHIN, self.node.registered()).await;
         let hub = self.node.supply.hub();
         let interval = self.node.config().sync_interval;
         match hub.active().await {

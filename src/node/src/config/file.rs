@@ -241,7 +241,8 @@ impl ConfigFile {
 }
 
 /// The defaults as a file says them.
-pub(crate) fn defaults() -> String {
+#[cfg(test)]
+pub(super) fn defaults() -> String {
     Document::read(&Map::new())
         .map(|document| show::pretty(&document.complete, &document.order))
         .unwrap_or_default()

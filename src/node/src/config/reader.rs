@@ -8,11 +8,11 @@ use serde_json::{Map, Number, Value};
 
 /// One mistake in a document, or something odd about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remark {
+pub(crate) struct Remark {
     /// The dotted key.
-    pub key: String,
+    pub(crate) key: String,
     /// What is wrong and what to write instead.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl Display for Remark {

@@ -13,6 +13,7 @@ use crate::config::Network;
 use crate::draft::Draft;
 use crate::hub::{self, Hub, HubError};
 use crate::intake::Intake;
+use crate::metrics::NodeMetrics;
 
 /// How much is collected before it is written, in bytes.
 const CHUNK: usize = 1024 * 1024;
@@ -154,6 +155,7 @@ impl Fetch {
             let over = !matches!(come, Ok(Some(_)));
             if let Ok(Some(chunk)) = &come {
                 self.progress.fetched.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+                NodeMetrics::global().bytes_fetched.inc_by(chunk.len() as u64);
                 held.extend_from_slice(chunk);
             }
             let missing = intake.as_ref().map_or(0, Intake::missing);

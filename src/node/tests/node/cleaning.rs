@@ -104,3 +104,45 @@ async fn a_package_that_has_no_room_is_refused_and_the_others_are_served() {
     lab.until(async |lab| lab.status().await["problems"].as_array().unwrap().len() == 2).await;
     assert!(lab.download("small").await == package);
 }
+
+/// A small file system that really fills up.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    /// `None` where this process may not mount one.
+    fn mount(path: &std::path::Path, size: &str) -> Option<SmallDisk> {
+        fs::create_dir_all(path).unwrap();
+        let mut mount = std::process::Command::new("mount");
+        let mount = mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(path);
+        mount.stderr(std::process::Stdio::null()).status().ok()?.success().then(|| SmallDisk(path.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_costs_what_does_not_fit_and_nothing_else() {
+    let mut lab = Lab::new().await;
+    let Some(_disk) = SmallDisk::mount(&lab.folder.path().join("storage"), "4m") else {
+        return println!("skipped: a file system cannot be mounted here");
+    };
+    lab.start().await;
+    lab.hub.put("small", &[("a", bytes(1_000_000, 1))]);
+    let (package, version) = lab.hub.package("small");
+    lab.until_held("small", &version).await;
+    lab.hub.put("large", &[("a", bytes(8_000_000, 2))]);
+    lab.until(async |lab| lab.status().await["problems"][0]["id"] == "large").await;
+    assert_eq!(lab.get(&package_path("large")).await.status(), 507);
+    assert!(lab.download("small").await == package);
+    assert!(!lab.meeting_folder("large").join("package.zip.tmp").exists(), "it would take up the room");
+    // A new version of what is here needs room beside it, and there is some.
+    lab.hub.put("small", &[("a", bytes(1_200_000, 3))]);
+    let (package, version) = lab.hub.package("small");
+    lab.until_held("small", &version).await;
+    assert!(lab.download("small").await == package);
+    lab.stop().await;
+}
