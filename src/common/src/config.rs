@@ -113,6 +113,14 @@ impl Settings {
         }
     }
 
+    /// What the environment variable `name`, which other programs have used for `key`, says; `None` if it is unset or
+    /// empty, or if anything but the file gives `key` under its own name.
+    pub fn older_variable(&self, key: &str, name: &str) -> Option<String> {
+        let own = variable_name(self.role, key);
+        let is_given = self.overrides.contains_key(key) || self.from_environment.contains_key(&own);
+        self.variables.get(name).filter(|text| !text.is_empty() && !is_given).cloned()
+    }
+
     /// Reports a mistake in the meaning of `key`, such as two keys that contradict each other. The message follows
     /// the origin of the key.
     pub fn problem(&mut self, key: &str, message: impl Display) {

@@ -4,6 +4,7 @@
 //! holds up a request; what does not fit is dropped, counted and reported. Logs go to standard error or to a file,
 //! never to standard output. Until [`init`] is called, `tracing::error!` and the like do nothing.
 
+mod named;
 mod panic;
 mod queue;
 mod rotate;
@@ -11,14 +12,18 @@ mod rotate;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use tracing_subscriber::filter::{EnvFilter, LevelFilter, ParseError};
 use tracing_subscriber::fmt::{self, format::Writer, time::FormatTime};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::Registry;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::Settings;
 
+use named::Named;
 use queue::Queue;
 use rotate::RotatingFile;
 
@@ -80,6 +85,9 @@ pub enum LogFormat {
     Text,
     /// For machines: one JSON object.
     Json,
+    /// As Python's logging writes it by default, under a name: `2023-05-15 10:15:30 - name - INFO - message`, in local
+    /// time.
+    Named(&'static str),
 }
 
 impl FromStr for LogFormat {
@@ -148,11 +156,30 @@ pub fn init(config: &LogConfig) -> Result<Guard, TelemetryError> {
     let lines = match config.format {
         LogFormat::Text => lines.with_ansi(colours).boxed(),
         LogFormat::Json => lines.with_ansi(false).json().flatten_event(true).boxed(),
+        LogFormat::Named(name) => lines.with_ansi(false).event_format(Named(name)).boxed(),
     };
+    let (filter, handle) = reload::Layer::new(filter);
     let subscriber = tracing_subscriber::registry().with(filter).with(lines);
     subscriber.try_init().map_err(|_| TelemetryError::AlreadySet)?;
+    let _ = FILTER.set(handle);
     panic::log_panics(config.file.is_some());
     Ok(guard)
+}
+
+/// The filter of this process, once it logs.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
+/// Logs at another level from now on, as [`LogConfig::level`]. Where nothing is logged yet nothing changes.
+///
+/// # Errors
+/// A level that is none.
+pub fn set_level(level: &str) -> Result<(), LevelError> {
+    let filter = parse_filter(level)?;
+    if let Some(handle) = FILTER.get() {
+        // It fails only where the subscriber is gone, and then nobody logs.
+        let _ = handle.reload(filter);
+    }
+    Ok(())
 }
 
 fn parse_filter(level: &str) -> Result<EnvFilter, LevelError> {

@@ -1,6 +1,7 @@
 //! tnv in one binary: a role by its own name (`bin/tracker`) or by its first argument (`tnv tracker`); without
 //! either, all roles in one process (`tnv up`).
 
+mod node;
 mod role;
 mod up;
 
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tnv_common::args::ServerArgs;
 
+use crate::node::NodeArgs;
 use crate::role::Role;
 use crate::up::UpArgs;
 
@@ -42,6 +44,8 @@ enum Command {
     Storage(ServerArgs),
     /// Run a gateway: it serves the files over HTTP
     Http(ServerArgs),
+    /// Run a file service node: it keeps packages of meetings near their readers
+    Node(NodeArgs),
     /// Upload, download and delete files (`tnv client --help`)
     #[command(disable_help_flag = true)]
     Client {
@@ -73,6 +77,7 @@ fn main() -> ExitCode {
         Some(Command::Id(args)) => role::run(Role::Id, &args),
         Some(Command::Storage(args)) => role::run(Role::Storage, &args),
         Some(Command::Http(args)) => role::run(Role::Http, &args),
+        Some(Command::Node(args)) => node::run(&args),
         Some(Command::Client { arguments }) => {
             return tnv_cli::run([OsString::from("client")].into_iter().chain(arguments).collect());
         }
@@ -87,7 +92,7 @@ fn main() -> ExitCode {
 }
 
 fn is_role(name: &OsStr) -> bool {
-    ["tracker", "id", "storage", "http", "client"].iter().any(|role| name == *role)
+    ["tracker", "id", "storage", "http", "node", "client"].iter().any(|role| name == *role)
 }
 
 #[expect(clippy::print_stderr, reason = "the one place that tells a person why the program ends")]

@@ -1,0 +1,23 @@
+//! What each address does, a file for each kind of thing.
+
+pub(crate) mod admin;
+pub(crate) mod files;
+pub(crate) mod meetings;
+pub(crate) mod nodes;
+pub(crate) mod packages;
+
+use serde::de::DeserializeOwned;
+
+use crate::refusal::Refusal;
+use crate::web::Inflow;
+
+/// The longest JSON that is taken, in bytes: the packages of a node, or an agenda.
+const MAX_JSON: usize = 8 * 1024 * 1024;
+
+/// Reads a body that is JSON; nothing at all is an empty object.
+async fn read_json<T: DeserializeOwned>(mut body: Inflow) -> Result<T, Refusal> {
+    let text = body.whole(MAX_JSON).await?;
+    let text = if text.iter().all(u8::is_ascii_whitespace) { &b"{}"[..] } else { &text[..] };
+    serde_json::from_slice(text)
+        .map_err(|error| Refusal::bad(format!("the body is not what it should be: {error}")))
+}

@@ -1,0 +1,214 @@
+//! Nodes: they come, say how they are, and leave.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use blake3::Hash;
+use hyper::Response;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tnv_common::clock::unix_millis;
+use tnv_package::MeetingId;
+
+use super::read_json;
+use crate::answer::json;
+use crate::refusal::Refusal;
+use crate::registry::{Address, Beat, Node, NodeId, Registration, Target};
+use crate::service::Service;
+use crate::web::{Body, Inflow};
+
+/// The longest status and region that a node may have, in bytes.
+const MAX_WORD: usize = 64;
+
+/// What both generations of nodes say of themselves: `node_id` and `address`, or `id`, `ip` and `port`.
+#[derive(Deserialize)]
+struct RegisterBody {
+    id: Option<String>,
+    node_id: Option<String>,
+    address: Option<String>,
+    ip: Option<String>,
+    port: Option<u16>,
+    #[serde(flatten)]
+    beat: BeatBody,
+}
+
+/// What a node says of how it is.
+#[derive(Deserialize)]
+struct BeatBody {
+    health: Option<f64>,
+    status: Option<String>,
+    storage_capacity: Option<u64>,
+    storage_used: Option<u64>,
+    /// Older nodes name the ids of meetings there, which tell no version.
+    #[serde(default, alias = "meetings")]
+    packages: Option<Vec<Value>>,
+    downloads: Option<u32>,
+    rate: Option<u64>,
+    weight: Option<f64>,
+    region: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Registered<'a> {
+    id: &'a str,
+    status: &'static str,
+}
+
+#[derive(Serialize)]
+struct Done {
+    status: &'static str,
+}
+
+/// A node as everybody sees it.
+#[derive(Serialize)]
+pub(crate) struct Shown<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) address: String,
+    pub(crate) ip: &'a str,
+    pub(crate) port: u16,
+    pub(crate) status: &'a str,
+    /// Whether clients are sent to it.
+    pub(crate) online: bool,
+    pub(crate) health: f64,
+    /// Seconds since 1970, by the hub's clock.
+    pub(crate) last_heartbeat: f64,
+    pub(crate) storage_capacity: u64,
+    pub(crate) storage_used: u64,
+    /// How many packages it holds.
+    pub(crate) meetings: usize,
+    pub(crate) downloads: u32,
+}
+
+#[derive(Serialize)]
+struct List<'a> {
+    nodes: Vec<Shown<'a>>,
+}
+
+/// Answers a node that comes.
+pub(crate) async fn register(
+    service: &Service,
+    body: Inflow,
+    peer: IpAddr,
+) -> Result<Response<Body>, Refusal> {
+    let body: RegisterBody = read_json(body).await?;
+    let id = body.id.as_ref().or(body.node_id.as_ref()).filter(|id| !id.is_empty());
+    let id = id.cloned().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+    let id = NodeId::new(&id).map_err(|error| Refusal::bad(error.to_string()))?;
+    let address = address(&body)?;
+    if address.ip().is_some_and(|ip| !service.access.allows_node(ip)) {
+        let detail = format!("{address} is in none of the hub's allowed_nodes");
+        return Err(Refusal::forbidden(detail));
+    }
+    let beat = body.beat.check()?;
+    let registration = Registration {
+        id: id.clone(),
+        address: address.clone(),
+        status: beat.status.clone().unwrap_or_else(|| "active".to_owned()),
+        storage_capacity: beat.storage_capacity.unwrap_or(0),
+        storage_used: beat.storage_used.unwrap_or(0),
+    };
+    let now = Instant::now();
+    let is_new = {
+        let mut nodes = service.nodes.lock();
+        let is_new = nodes.node(&id).is_none();
+        let must_ask = nodes
+            .register(registration, peer, now)
+            .map_err(|error| Refusal::new(hyper::StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
+        nodes.beat(&id, beat, now);
+        if must_ask {
+            service.prober.ask_soon(Target { id: id.clone(), address: address.clone() });
+        }
+        is_new
+    };
+    if is_new {
+        tracing::info!(node = %id, %address, %peer, "a node has registered");
+    }
+    json(&Registered { id: id.as_str(), status: "registered" })
+}
+
+/// Answers a node that says how it is.
+pub(crate) async fn heartbeat(
+    service: &Service,
+    id: &NodeId,
+    body: Inflow,
+) -> Result<Response<Body>, Refusal> {
+    let body: BeatBody = read_json(body).await?;
+    let beat = body.check()?;
+    if !service.nodes.lock().beat(id, beat, Instant::now()) {
+        return Err(Refusal::no_node());
+    }
+    json(&Done { status: "ok" })
+}
+
+/// Answers a node that leaves, or an operator who has it leave.
+pub(crate) fn unregister(service: &Service, id: &NodeId) -> Result<Response<Body>, Refusal> {
+    if !service.nodes.lock().unregister(id) {
+        return Err(Refusal::no_node());
+    }
+    tracing::info!(node = %id, "a node has left");
+    json(&Done { status: "unregistered" })
+}
+
+/// Answers a GET of the list.
+pub(crate) fn list(service: &Service) -> Result<Response<Body>, Refusal> {
+    let nodes = service.nodes.lock();
+    let timeout = nodes.policy().heartbeat_timeout;
+    json(&List { nodes: nodes.nodes().map(|node| shown(node, timeout)).collect() })
+}
+
+pub(crate) fn shown(node: &Node, timeout: Duration) -> Shown<'_> {
+    let now = Instant::now();
+    let serves = node.is_active() && node.is_found() && !node.is_draining;
+    let silence = node.silence(now);
+    Shown {
+        id: node.id.as_str(),
+        address: node.address.to_string(),
+        ip: &node.address.host,
+        port: node.address.port,
+        status: &node.status,
+        online: serves && node.is_fresh(now, timeout),
+        health: node.health,
+        last_heartbeat: unix_millis() as f64 / 1000.0 - silence.as_secs_f64(),
+        storage_capacity: node.storage_capacity,
+        storage_used: node.storage_used,
+        meetings: node.packages().count(),
+        downloads: node.downloads,
+    }
+}
+
+fn address(body: &RegisterBody) -> Result<Address, Refusal> {
+    let bad = |error: crate::registry::BadAddress| Refusal::bad(error.to_string());
+    match (&body.address, &body.ip, body.port) {
+        (Some(address), ..) => address.parse().map_err(bad),
+        (None, Some(ip), Some(port)) => Address::new(ip, port).map_err(bad),
+        _ => Err(Refusal::bad("say where the node is: address as HOST:PORT, or ip and port")),
+    }
+}
+
+impl BeatBody {
+    fn check(self) -> Result<Beat, Refusal> {
+        let is_word = |text: &String| text.len() <= MAX_WORD && !text.contains(char::is_control);
+        if !self.status.iter().chain(&self.region).all(is_word) {
+            return Err(Refusal::bad(format!("status and region have up to {MAX_WORD} bytes")));
+        }
+        let packages = self.packages.map(|packages| packages.iter().filter_map(package).collect());
+        Ok(Beat {
+            health: self.health,
+            status: self.status,
+            storage_capacity: self.storage_capacity,
+            storage_used: self.storage_used,
+            packages,
+            downloads: self.downloads,
+            rate: self.rate,
+            weight: self.weight,
+            region: self.region,
+        })
+    }
+}
+
+/// A package that a node holds; what does not say which version it is of counts for nothing.
+fn package(held: &Value) -> Option<(MeetingId, Hash)> {
+    let id = held.get("id").or_else(|| held.get("meeting_id"))?.as_str()?;
+    let version = held.get("version")?.as_str()?;
+    Some((MeetingId::new(id).ok()?, Hash::from_hex(version).ok()?))
+}

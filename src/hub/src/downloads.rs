@@ -1,0 +1,201 @@
+//! The downloads that the hub serves itself, as they are now: for the page, and for the log when they end.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tnv_package::MeetingId;
+
+use crate::audit::{Action, Audit, Outcome};
+
+/// What a rate is an average of, in seconds: half of what was before counts no more.
+const HALF_LIFE: f64 = 2.0;
+
+/// All downloads under way.
+#[derive(Debug, Clone)]
+pub(crate) struct Downloads {
+    live: Arc<Mutex<BTreeMap<u64, Arc<Live>>>>,
+    next: Arc<AtomicU64>,
+    audit: Audit,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Live {
+    subject: Subject,
+    began: Instant,
+    sent: AtomicU64,
+    meter: Mutex<Meter>,
+}
+
+/// What is downloaded, and by whom.
+#[derive(Debug, Clone)]
+pub(crate) struct Subject {
+    /// What it is to the audit: a package for a client, one for a node, or a file.
+    pub(crate) action: Action,
+    pub(crate) meeting: MeetingId,
+    /// The file's path; `None`: the package.
+    pub(crate) path: Option<String>,
+    pub(crate) peer: IpAddr,
+    /// The node that gets it, if it says so.
+    pub(crate) node: Option<String>,
+    /// Bytes that it has in all.
+    pub(crate) size: u64,
+}
+
+impl Subject {
+    /// What it is called in the log.
+    pub(crate) fn name(&self) -> String {
+        match &self.path {
+            Some(path) => format!("{path:?} of meeting {}", self.meeting),
+            None => format!("the package of meeting {}", self.meeting),
+        }
+    }
+}
+
+/// A rate that follows what is sent.
+#[derive(Debug)]
+struct Meter {
+    at: Instant,
+    sent: u64,
+    rate: f64,
+}
+
+/// A download as the page shows it.
+#[derive(Debug, Clone, serde::Serialize)]
+pub(crate) struct Shown {
+    id: u64,
+    action: &'static str,
+    meeting: String,
+    path: Option<String>,
+    peer: IpAddr,
+    node: Option<String>,
+    size: u64,
+    sent: u64,
+    /// Bytes a second.
+    rate: u64,
+    seconds: u64,
+}
+
+/// Follows one download to its end, however that comes about.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    downloads: Downloads,
+    id: u64,
+    live: Arc<Live>,
+    failure: Option<String>,
+}
+
+impl Downloads {
+    pub(crate) fn new(audit: Audit) -> Downloads {
+        Downloads { live: Arc::default(), next: Arc::default(), audit }
+    }
+
+    /// One begins.
+    pub(crate) fn begin(&self, subject: Subject) -> Followed {
+        let now = Instant::now();
+        let meter = Mutex::new(Meter { at: now, sent: 0, rate: 0.0 });
+        let live = Arc::new(Live { subject, began: now, sent: AtomicU64::new(0), meter });
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        self.lock().insert(id, Arc::clone(&live));
+        Followed { downloads: self.clone(), id, live, failure: None }
+    }
+
+    /// How many packages are on their way to clients.
+    pub(crate) fn packages(&self) -> usize {
+        self.lock().values().filter(|live| live.subject.action == Action::Package).count()
+    }
+
+    /// All of them, the oldest first.
+    pub(crate) fn shown(&self) -> Vec<Shown> {
+        let live: Vec<_> = self.lock().iter().map(|(id, live)| (*id, Arc::clone(live))).collect();
+        live.into_iter().map(|(id, live)| live.shown(id)).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Live>>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Live {
+    fn shown(&self, id: u64) -> Shown {
+        let sent = self.sent.load(Ordering::Relaxed);
+        let rate = self.meter.lock().unwrap_or_else(PoisonError::into_inner).read(sent, Instant::now());
+        let subject = &self.subject;
+        Shown {
+            id,
+            action: subject.action.name(),
+            meeting: subject.meeting.to_string(),
+            path: subject.path.clone(),
+            peer: subject.peer,
+            node: subject.node.clone(),
+            size: subject.size,
+            sent,
+            // A rate is no negative number.
+            rate: rate as u64,
+            seconds: self.began.elapsed().as_secs(),
+        }
+    }
+}
+
+impl Meter {
+    /// The rate now that so much was sent, in bytes per second.
+    fn read(&mut self, sent: u64, now: Instant) -> f64 {
+        let seconds = now.saturating_duration_since(self.at).as_secs_f64();
+        if seconds > 0.0 {
+            let current = sent.saturating_sub(self.sent) as f64 / seconds;
+            let old = (-seconds / HALF_LIFE).exp2();
+            *self = Meter { at: now, sent, rate: old * self.rate + (1.0 - old) * current };
+        }
+        self.rate
+    }
+}
+
+impl Followed {
+    /// Bytes were sent.
+    pub(crate) fn sent(&self, bytes: u64) {
+        self.live.sent.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// It cannot go on.
+    pub(crate) fn failed(&mut self, why: impl Into<String>) {
+        self.failure = Some(why.into());
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        self.downloads.lock().remove(&self.id);
+        let Live { subject, sent, .. } = &*self.live;
+        let bytes = sent.load(Ordering::Relaxed);
+        let outcome = match &self.failure {
+            Some(why) => Outcome::Failed(why),
+            None if bytes >= subject.size => Outcome::Done,
+            None => Outcome::Given("the client went away"),
+        };
+        let node = subject.node.as_deref();
+        self.downloads.audit.note(subject.action, &subject.meeting, subject.peer, node, bytes, outcome);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_rate_follows_what_is_sent() {
+        let begun = Instant::now();
+        let mut meter = Meter { at: begun, sent: 0, rate: 0.0 };
+        for second in 1..=30 {
+            meter.read(second * 1000, begun + Duration::from_secs(second));
+        }
+        let rate = meter.read(30_000, begun + Duration::from_secs(30));
+        assert!((990.0..=1000.0).contains(&rate), "{rate}");
+        let rate = meter.read(30_000, begun + Duration::from_secs(50));
+        assert!(rate < 2.0, "{rate}");
+    }
+}

@@ -1,0 +1,11 @@
+//! The hub as its clients see it, in front of a whole cluster in this process.
+
+mod cluster;
+mod http;
+mod node;
+
+mod admin;
+mod files;
+mod meetings;
+mod nodes;
+mod packages;

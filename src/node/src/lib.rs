@@ -1,0 +1,66 @@
+//! The file service node: it keeps the packages of meetings near those who download them.
+//!
+//! A round asks the hub which meetings run ([`sync`]). A package that is missing or old is pulled ([`pulls`]): its
+//! manifest is checked, a plan says which members are here already ([`plan`]), the others are fetched straight to their
+//! places in the new file ([`draft`]), and when every byte is proven the file takes the place of the old one. A client
+//! who asks for a package that is not here joins its pull and gets each member as soon as that is proven.
+
+mod server;
+mod service;
+
+mod config;
+mod durable;
+mod password;
+
+mod folder;
+mod journal;
+mod package;
+mod store;
+
+mod draft;
+mod intake;
+mod plan;
+mod pull;
+mod pulls;
+mod verified;
+
+mod access;
+mod body;
+mod download;
+mod logs;
+mod metrics;
+mod page;
+mod refusal;
+mod route;
+mod status;
+mod web;
+
+#[path = "../../http/src/condition.rs"]
+#[allow(dead_code, reason = "a node has no dates")]
+mod condition;
+#[path = "../../http/src/cors.rs"]
+#[allow(dead_code, reason = "a node has no list of origins")]
+mod cors;
+#[path = "../../http/src/host.rs"]
+mod host;
+#[path = "../../http/src/multipart.rs"]
+#[allow(dead_code, reason = "a package is never so long")]
+mod multipart;
+#[path = "../../http/src/origin.rs"]
+mod origin;
+#[path = "../../http/src/range.rs"]
+#[allow(dead_code, reason = "no answer is begun twice")]
+mod range;
+
+mod clean;
+mod health;
+mod hub;
+mod membership;
+mod node;
+mod supply;
+mod sync;
+
+pub use config::{Config, ConfigError, ConfigFile, Overrides};
+pub use node::StartError;
+pub use server::{FileNode, log_config};
+pub use store::StoreError;
