@@ -42,6 +42,8 @@ enum Command {
     Storage(ServerArgs),
     /// Run a gateway: it serves the files over HTTP
     Http(ServerArgs),
+    /// Run a hub: it has meetings' packages handed out by nodes
+    Hub(ServerArgs),
     /// Upload, download and delete files (`tnv client --help`)
     #[command(disable_help_flag = true)]
     Client {
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
         Some(Command::Id(args)) => role::run(Role::Id, &args),
         Some(Command::Storage(args)) => role::run(Role::Storage, &args),
         Some(Command::Http(args)) => role::run(Role::Http, &args),
+        Some(Command::Hub(args)) => role::run(Role::Hub, &args),
         Some(Command::Client { arguments }) => {
             return tnv_cli::run([OsString::from("client")].into_iter().chain(arguments).collect());
         }
@@ -85,7 +88,7 @@ fn main() -> ExitCode {
 }
 
 fn is_role(name: &OsStr) -> bool {
-    ["tracker", "id", "storage", "http", "client"].iter().any(|role| name == *role)
+    ["tracker", "id", "storage", "http", "hub", "client"].iter().any(|role| name == *role)
 }
 
 #[expect(clippy::print_stderr, reason = "the one place that tells a person why the program ends")]
