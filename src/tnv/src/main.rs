@@ -44,6 +44,8 @@ enum Command {
     Storage(ServerArgs),
     /// Run a gateway: it serves the files over HTTP
     Http(ServerArgs),
+    /// Run a hub: it has meetings' packages handed out by nodes
+    Hub(ServerArgs),
     /// Run a file service node: it keeps packages of meetings near their readers
     Node(NodeArgs),
     /// Upload, download and delete files (`tnv client --help`)
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         Some(Command::Id(args)) => role::run(Role::Id, &args),
         Some(Command::Storage(args)) => role::run(Role::Storage, &args),
         Some(Command::Http(args)) => role::run(Role::Http, &args),
+        Some(Command::Hub(args)) => role::run(Role::Hub, &args),
         Some(Command::Node(args)) => node::run(&args),
         Some(Command::Client { arguments }) => {
             return tnv_cli::run([OsString::from("client")].into_iter().chain(arguments).collect());
@@ -92,7 +95,7 @@ fn main() -> ExitCode {
 }
 
 fn is_role(name: &OsStr) -> bool {
-    ["tracker", "id", "storage", "http", "node", "client"].iter().any(|role| name == *role)
+    ["tracker", "id", "storage", "http", "hub", "node", "client"].iter().any(|role| name == *role)
 }
 
 #[expect(clippy::print_stderr, reason = "the one place that tells a person why the program ends")]

@@ -27,6 +27,7 @@ pub(crate) enum Role {
     Id,
     Storage,
     Http,
+    Hub,
 }
 
 impl Role {
@@ -36,6 +37,7 @@ impl Role {
             Role::Id => "id",
             Role::Storage => "storage",
             Role::Http => "http",
+            Role::Hub => "hub",
         }
     }
 }
@@ -46,6 +48,7 @@ pub(crate) enum Config {
     Id(tnv_id::Config),
     Storage(tnv_storage::Config),
     Http(tnv_http::Config),
+    Hub(Box<tnv_hub::Config>),
 }
 
 impl Config {
@@ -55,6 +58,7 @@ impl Config {
             Role::Id => Config::Id(tnv_id::Config::read(settings)),
             Role::Storage => Config::Storage(tnv_storage::Config::read(settings)),
             Role::Http => Config::Http(tnv_http::Config::read(settings)),
+            Role::Hub => Config::Hub(Box::new(tnv_hub::Config::read(settings))),
         }
     }
 
@@ -65,6 +69,7 @@ impl Config {
             Config::Id(config) => (&config.database, &tnv_id::SCHEMA, None),
             Config::Storage(config) => (&config.database, &tnv_storage::SCHEMA, Some(&config.cache)),
             Config::Http(config) => return vec![named("sessions", config.sessions.check().await)],
+            Config::Hub(config) => (&config.database, &tnv_hub::SCHEMA, None),
         };
         let mut found = vec![database.check(schema).await.map_err(|error| error.to_string())];
         if let Some(cache) = cache {
@@ -80,6 +85,7 @@ impl Config {
             Config::Id(config) => config.database.migrate(&tnv_id::SCHEMA).await?,
             Config::Storage(config) => config.database.migrate(&tnv_storage::SCHEMA).await?,
             Config::Http(_) => bail!("--migrate: a gateway has no tables"),
+            Config::Hub(config) => config.database.migrate(&tnv_hub::SCHEMA).await?,
         })
     }
 
@@ -90,6 +96,7 @@ impl Config {
             Config::Id(config) => Server::Id(tnv_id::IdServer::bind(config).await?),
             Config::Storage(config) => Server::Storage(Box::new(tnv_storage::Storage::bind(config).await?)),
             Config::Http(config) => Server::Http(tnv_http::Server::bind(config).await?),
+            Config::Hub(config) => Server::Hub(Box::new(tnv_hub::Hub::bind(*config).await?)),
         })
     }
 }
@@ -105,6 +112,9 @@ pub(crate) fn bind_error(error: &anyhow::Error) -> Option<&BindError> {
     if let Some(tnv_storage::StartError::Bind(bind)) = error.downcast_ref() {
         return Some(bind);
     }
+    if let Some(tnv_hub::StartError::Bind(bind)) = error.downcast_ref() {
+        return Some(bind);
+    }
     match error.downcast_ref() {
         Some(tnv_http::HttpError::Bind(bind)) => Some(bind),
         _ => None,
@@ -117,6 +127,7 @@ pub(crate) enum Server {
     Id(tnv_id::IdServer),
     Storage(Box<tnv_storage::Storage>),
     Http(tnv_http::Server),
+    Hub(Box<tnv_hub::Hub>),
 }
 
 impl Server {
@@ -126,6 +137,7 @@ impl Server {
             Server::Id(server) => server.local_addr(),
             Server::Storage(server) => server.local_addr(),
             Server::Http(server) => server.local_addr(),
+            Server::Hub(server) => server.local_addr(),
         }
     }
 
@@ -135,6 +147,7 @@ impl Server {
             Server::Id(server) => server.run(shutdown).await,
             Server::Storage(server) => server.run(shutdown).await,
             Server::Http(server) => server.run(shutdown).await,
+            Server::Hub(server) => server.run(shutdown).await,
         }
     }
 }
@@ -154,8 +167,8 @@ pub(crate) fn run(role: Role, args: &ServerArgs) -> anyhow::Result<()> {
     if args.migrate {
         return say(&runtime()?.block_on(config.migrate())?);
     }
-    // The gateway's connections move between threads: those to storages, which they share, do as well.
-    let _reactors = (!matches!(role, Role::Http)).then(reactors).transpose()?;
+    // The connections of gateway and hub move between threads: those to storages, which they share, do as well.
+    let _reactors = (!matches!(role, Role::Http | Role::Hub)).then(reactors).transpose()?;
     runtime()?.block_on(async {
         let stop = stop_signal()?;
         tracing::info!(config = source, role = role.name(), "starting");
