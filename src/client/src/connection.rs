@@ -10,6 +10,7 @@ use tnv_proto::{Failure, HEADER_LEN, Header, STATUS_OK, Server};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::runtime::{self, Handle};
 
 use crate::{ClientError, Deadline, Options};
 
@@ -33,6 +34,8 @@ pub(crate) struct Peer {
 pub(crate) struct Connection {
     peer: Peer,
     stream: TcpStream,
+    /// The runtime that drives the socket.
+    home: runtime::Id,
     /// What was read of a body along with its header.
     ahead: BytesMut,
     /// When the reply must be here.
@@ -57,11 +60,17 @@ impl Connection {
             .map_err(|error| peer.unreachable(error))?;
         let opened = Instant::now();
         let (rested, deadline) = (Some(opened), Deadline::new(peer.options.reply_timeout));
-        Ok(Connection { peer, stream, ahead: BytesMut::new(), deadline, opened, rested, reused: false })
+        let home = Handle::current().id();
+        Ok(Connection { peer, stream, home, ahead: BytesMut::new(), deadline, opened, rested, reused: false })
     }
 
     pub(crate) fn peer(&self) -> &Peer {
         &self.peer
+    }
+
+    /// The runtime that drives it.
+    pub(crate) fn home(&self) -> runtime::Id {
+        self.home
     }
 
     /// How long it has been at rest; `None` while it is not.

@@ -21,7 +21,7 @@ pub struct Options {
     /// How long it is relied on what a tracker said of where a user's files are; zero = not at all. Whenever a storage
     /// has not got a file, a tracker is asked again before that is believed.
     pub locate_ttl: Duration,
-    /// Idle connections kept for each server.
+    /// Idle connections kept for each server, by all runtimes together. Each is used on the runtime that it was opened on.
     pub max_idle_per_server: usize,
     /// Connections to each server, idle ones included; requests over it wait up to `reply_timeout`.
     pub max_per_server: usize,

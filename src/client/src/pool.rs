@@ -1,5 +1,7 @@
 //! Pools of connections, one for each server.
 
+mod idle;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -9,12 +11,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tnv_proto::Server;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::connection::{Connection, Peer, SMALL_READ};
 use crate::{ClientError, Options};
+use idle::Idle;
 
 /// Servers with a pool at once. Addresses come from trackers, so their number must have an end.
 const MAX_POOLS: usize = 256;
@@ -43,10 +47,10 @@ type ByAddress = HashMap<Arc<str>, Arc<Pool>>;
 /// The connections to one server.
 struct Pool {
     peer: Peer,
-    /// Those at rest, the one used last on top.
-    idle: Mutex<Vec<Connection>>,
-    /// One for each connection on loan. Connections are opened only while none is idle, so there are never more of
-    /// them than permits.
+    /// Those at rest.
+    idle: Mutex<Idle>,
+    /// One for each connection on loan, and there are never more connections than permits: where one is opened, others
+    /// may have to go that rest on other runtimes.
     permits: Arc<Semaphore>,
 }
 
@@ -123,7 +127,7 @@ impl Pools {
 
     /// A new connection; idle ones are closed, for they are probably as dead as the one before.
     pub(crate) async fn get_new(&self, kind: Server, address: &str) -> Result<Pooled, ClientError> {
-        self.pool(kind, address)?.idle().clear();
+        self.pool(kind, address)?.idle().retain(|_| false);
         self.get_younger(kind, address, Duration::ZERO).await
     }
 
@@ -240,7 +244,10 @@ impl Pool {
         };
         let connection = match self.take_idle() {
             Some(connection) => connection,
-            None => Connection::open(self.peer.clone()).await?,
+            None => {
+                self.idle().shrink(self.permits.available_permits());
+                Connection::open(self.peer.clone()).await?
+            }
         };
         Ok(Pooled { connection: Some(connection), pool: self, _permit: permit })
     }
@@ -258,18 +265,20 @@ impl Pool {
         }
     }
 
-    /// The connection at rest that was used last; what is closed, too old or not quiet is closed on the way.
+    /// The connection at rest that was used last on this runtime; what is closed, too old or not quiet is closed on the
+    /// way.
     fn take_idle(&self) -> Option<Connection> {
+        let home = Handle::current().id();
         loop {
-            let connection = self.idle().pop()?;
+            let connection = self.idle().take(home)?;
             if connection.is_worth_keeping() && connection.is_quiet() {
                 return Some(connection);
             }
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
-        // A vector is never half changed.
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        // Nothing under this lock panics.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -298,9 +307,8 @@ impl Drop for Pooled {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take().filter(Connection::is_worth_keeping) else { return };
         let mut idle = self.pool.idle();
-        if idle.len() < self.pool.peer.options.max_idle_per_server {
-            idle.push(connection);
-        }
+        idle.put(connection);
+        idle.shrink(self.pool.peer.options.max_idle_per_server);
     }
 }
 

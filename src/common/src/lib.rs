@@ -14,6 +14,7 @@ pub mod limits;
 pub mod metrics;
 pub mod mysql;
 pub mod reactors;
+pub mod scratch;
 pub mod server;
 pub mod socket;
 pub mod sqlite;

@@ -27,7 +27,7 @@ pub struct Reactors {
 }
 
 impl Reactors {
-    /// Starts one reactor for each core; all [`serve`](crate::server::serve) loops of the process use them from now on.
+    /// Starts one reactor for each core; all servers of the process that begin from now on use them.
     /// They share about `max_blocking_threads` threads for blocking work. Without reactors, or after a second call in
     /// the same process, connections run where they are accepted.
     ///
@@ -71,15 +71,16 @@ impl Drop for Reactors {
 
 /// Deals out the connections of one server.
 #[derive(Debug)]
-pub(crate) struct Dealer {
+pub struct Dealer {
     reactors: Vec<(Handle, Arc<AtomicUsize>)>,
     last: AtomicUsize,
 }
 
 /// One connection's place; free again when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
-    pub(crate) reactor: Handle,
+pub struct Place {
+    /// Where the connection is to run: its socket, and everything that is only for it.
+    pub reactor: Handle,
     connections: Arc<AtomicUsize>,
 }
 
@@ -91,7 +92,11 @@ impl Drop for Place {
 
 impl Dealer {
     /// Deals to the reactors of this process, or to the current runtime alone if there are none.
-    pub(crate) fn new() -> Dealer {
+    ///
+    /// # Panics
+    /// Without reactors, outside of a runtime.
+    #[expect(clippy::new_without_default, reason = "it depends on where it is called")]
+    pub fn new() -> Dealer {
         let handles = REACTORS.get().cloned().unwrap_or_default();
         Dealer::to(if handles.is_empty() { vec![Handle::current()] } else { handles })
     }
@@ -103,7 +108,7 @@ impl Dealer {
     }
 
     /// A place at the reactor with the fewest connections; of several, those are taken in turn.
-    pub(crate) fn deal(&self) -> Place {
+    pub fn deal(&self) -> Place {
         let count = self.reactors.len();
         let last = self.last.load(Ordering::Relaxed);
         let mut best = (last + 1) % count;

@@ -197,10 +197,7 @@ impl<S: Service> Acceptor<S> {
 }
 
 /// The next connection; `None` when the server is to stop. Running out of descriptors is waited out.
-pub(crate) async fn accept(
-    listener: &TcpListener,
-    shutdown: &CancellationToken,
-) -> Option<(TcpStream, SocketAddr)> {
+pub async fn accept(listener: &TcpListener, shutdown: &CancellationToken) -> Option<(TcpStream, SocketAddr)> {
     loop {
         let accepted = tokio::select! {
             biased;

@@ -16,6 +16,7 @@ use hyper_util::server::graceful::GracefulConnection;
 use tnv_common::clients::Client;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -43,7 +44,6 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How connections are served.
-#[derive(Clone)]
 pub(crate) struct Protocols {
     http1: http1::Builder,
     http2: http2::Builder<Tasks>,
@@ -108,13 +108,14 @@ impl Protocols {
         }
     }
 
-    /// Serves a connection until it ends, or until requests under way were answered after `shutdown`.
+    /// Serves a connection until it ends, or until requests under way were answered after `shutdown`. Requests that share it
+    /// take their places from `permits`.
     pub(crate) async fn serve(
         &self,
         mut stream: TcpStream,
         (peer, client): (SocketAddr, Client),
         gateway: Arc<Gateway>,
-        seats: Seats,
+        permits: Arc<Semaphore>,
     ) {
         let limits = Limits {
             idle: self.idle,
@@ -127,14 +128,15 @@ impl Protocols {
             true => Ok(Next::HandOver(Bytes::new())),
             false => Lane::new(&mut stream, peer, &gateway, limits).serve().await,
         };
-        let mut stream = ClientStream::new(stream, self.progress_timeout, client);
+        // What follows is boxed, for most connections wait in the lane, and never need its state, which is large.
         match served {
             Ok(Next::HandOver(read)) => {
+                let mut stream = ClientStream::new(stream, self.progress_timeout, client);
                 stream.put_back(read);
-                // Its state is large, and most connections never need it.
-                Box::pin(self.serve_rest(stream, peer, gateway, seats)).await;
+                Box::pin(self.serve_rest(stream, peer, gateway, Seats::new(permits))).await;
             }
             Ok(Next::Close) => {
+                let mut stream = Box::new(ClientStream::new(stream, self.progress_timeout, client));
                 // However it ends, there is nobody left to tell.
                 let _ = stream.shutdown().await;
             }
@@ -179,12 +181,13 @@ impl Protocols {
     /// Reads one request of a connection over a limit, so that the answer is not lost to a reset, and answers `full`.
     pub(crate) async fn turn_away(
         &self,
-        stream: ClientStream<TcpStream>,
+        stream: TcpStream,
         peer: SocketAddr,
         gateway: Arc<Gateway>,
         full: Refusal,
         patience: Duration,
     ) {
+        let stream = ClientStream::new(stream, self.progress_timeout, Client::unlimited());
         let answer = service_fn(move |request| {
             std::future::ready(Ok::<_, Infallible>(gateway.turn_away(request, peer, full.clone())))
         });

@@ -7,6 +7,7 @@ mod outflow;
 mod pipe;
 mod request;
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{Method, Response};
 use tnv_client::Deadline;
-use tokio::io::AsyncReadExt;
+use tnv_common::scratch;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio_util::sync::CancellationToken;
@@ -26,8 +27,6 @@ use crate::service::Gateway;
 use outflow::{Broken, Outflow};
 use request::{Parsed, PlainRequest};
 
-/// What is read of a client at once, in bytes: most requests whole.
-const READ: usize = 4 * 1024;
 /// The longest request that is read here, in bytes. Hyper takes some that are longer.
 const MAX_REQUEST: usize = 8 * 1024;
 
@@ -89,7 +88,8 @@ impl<'a> Lane<'a> {
                 Err(next) => return Ok(next),
             };
             let closes = request.closes;
-            let Some(answered) = self.answer(request).await? else { return Ok(Next::Drop) };
+            // Boxed, so that a connection has the memory for it only while a request is under way: it is the largest part.
+            let Some(answered) = Box::pin(self.answer(request)).await? else { return Ok(Next::Drop) };
             if closes || answered.closes {
                 return Ok(Next::Close);
             }
@@ -100,7 +100,10 @@ impl<'a> Lane<'a> {
     async fn request(&mut self) -> io::Result<Result<PlainRequest, Next>> {
         self.deadline.set(self.limits.idle);
         loop {
-            if !self.read.is_empty() {
+            if self.read.is_empty() {
+                // Nor does it need a buffer meanwhile.
+                self.read = BytesMut::new();
+            } else {
                 match request::parse(&mut self.read, self.gateway) {
                     Parsed::Plain(request) => return Ok(Ok(*request)),
                     Parsed::Partial if self.read.len() < MAX_REQUEST => {}
@@ -185,10 +188,7 @@ async fn send(
 
 /// Reads what has come; 0 at the connection's end.
 async fn read_some(from: &mut ReadHalf<'_>, read: &mut BytesMut) -> io::Result<usize> {
-    // Not before there is something: an idle connection needs no buffer.
-    from.readable().await?;
-    read.reserve(READ);
-    from.read_buf(read).await
+    poll_fn(|cx| scratch::poll_read(cx, from, |bytes| read.extend_from_slice(bytes))).await
 }
 
 /// Returns when the client hangs up. Nothing more is read once it has sent its next request.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tnv_common::clients::{Client, Clients};
-use tnv_common::server::BindError;
+use tnv_common::reactors::Dealer;
+use tnv_common::server::{BindError, accept};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -16,9 +17,7 @@ use crate::config::Config;
 use crate::connection::Protocols;
 use crate::metrics::HttpMetrics;
 use crate::refusal::Refusal;
-use crate::seat::Seats;
 use crate::service::Gateway;
-use crate::stream::ClientStream;
 
 /// Connections over the limit that are being told so, at once. More wait in the kernel's queue.
 const MAX_REFUSALS: usize = 64;
@@ -69,11 +68,11 @@ impl Server {
             permits: Arc::new(Semaphore::new(config.max_connections)),
             clients: Clients::new(config.max_connections_per_client, config.rate_limit),
             refusals: Arc::new(Semaphore::new(MAX_REFUSALS)),
-            protocols: Protocols::new(&config, tasks.clone(), shutdown.clone(), abort.clone()),
-            progress_timeout: config.progress_timeout,
+            protocols: Arc::new(Protocols::new(&config, tasks.clone(), shutdown.clone(), abort.clone())),
+            dealer: Dealer::new(),
             shutdown,
         };
-        while let Some((stream, peer)) = acceptor.accept(&listener).await {
+        while let Some((stream, peer)) = accept(&listener, &acceptor.shutdown).await {
             if !acceptor.start(stream, peer, &tasks).await {
                 break;
             }
@@ -95,54 +94,57 @@ struct Acceptor {
     permits: Arc<Semaphore>,
     clients: Clients,
     refusals: Arc<Semaphore>,
-    protocols: Protocols,
-    progress_timeout: Duration,
+    protocols: Arc<Protocols>,
+    dealer: Dealer,
     shutdown: CancellationToken,
 }
 
 impl Acceptor {
-    /// The next connection; `None` when the server is to stop. Running out of descriptors is waited out.
-    async fn accept(&self, listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                () = self.shutdown.cancelled() => return None,
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok(accepted) => return Some(accepted),
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection; trying again");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
+    /// Serves a connection in a task of its own, or refuses it there. `false` when the server is to stop.
+    async fn start(&self, stream: TcpStream, peer: SocketAddr, tasks: &TaskTracker) -> bool {
+        match self.admit(peer) {
+            Ok(admitted) => {
+                self.serve(stream, peer, admitted, tasks)
+                    .unwrap_or_else(|error| tracing::warn!(%peer, %error, "cannot serve a connection"));
+                true
             }
+            Err(full) => self.refuse(stream, peer, full, tasks).await,
         }
     }
 
-    /// Serves a connection in a task of its own, or refuses it there. `false` when the server is to stop.
-    async fn start(&self, stream: TcpStream, peer: SocketAddr, tasks: &TaskTracker) -> bool {
-        let (protocols, gateway) = (self.protocols.clone(), self.gateway.clone());
-        let progress_timeout = self.progress_timeout;
-        let full = match self.admit(peer) {
-            Ok((permit, client)) => {
-                let connected = HttpMetrics::global().connected();
-                let seats = Seats::new(self.permits.clone());
-                tasks.spawn(async move {
-                    protocols.serve(stream, (peer, client), gateway, seats).await;
-                    drop((permit, connected));
-                });
-                return true;
+    /// Serves a connection on one of the reactors: its socket, and those that storages answer it on, belong there.
+    fn serve(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        (permit, client): (OwnedSemaphorePermit, Client),
+        tasks: &TaskTracker,
+    ) -> io::Result<()> {
+        let stream = stream.into_std()?;
+        let place = self.dealer.deal();
+        let reactor = place.reactor.clone();
+        let connected = HttpMetrics::global().connected();
+        let (protocols, gateway, permits) =
+            (self.protocols.clone(), self.gateway.clone(), self.permits.clone());
+        let served = async move {
+            match TcpStream::from_std(stream) {
+                Ok(stream) => protocols.serve(stream, (peer, client), gateway, permits).await,
+                Err(error) => tracing::warn!(%peer, %error, "cannot serve a connection"),
             }
-            Err(full) => full,
+            drop((permit, place, connected));
         };
+        tasks.spawn_on(served, &reactor);
+        Ok(())
+    }
+
+    async fn refuse(&self, stream: TcpStream, peer: SocketAddr, full: Refusal, tasks: &TaskTracker) -> bool {
         let slot = tokio::select! {
             () = self.shutdown.cancelled() => return false,
             slot = self.refusals.clone().acquire_owned() => slot,
         };
         let Ok(slot) = slot else { return false };
         tracing::warn!(%peer, reason = full.sentence(), "refused");
-        let stream = ClientStream::new(stream, progress_timeout, Client::unlimited());
+        let (protocols, gateway) = (self.protocols.clone(), self.gateway.clone());
         tasks.spawn(async move {
             protocols.turn_away(stream, peer, gateway, full, REFUSAL_TIMEOUT).await;
             drop(slot);

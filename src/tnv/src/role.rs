@@ -167,8 +167,8 @@ pub(crate) fn run(role: Role, args: &ServerArgs) -> anyhow::Result<()> {
     if args.migrate {
         return say(&runtime()?.block_on(config.migrate())?);
     }
-    // The connections of gateway and hub move between threads: those to storages, which they share, do as well.
-    let _reactors = (!matches!(role, Role::Http | Role::Hub)).then(reactors).transpose()?;
+    // A hub's connections move between threads: those to storages, which they share, do as well.
+    let _reactors = (!matches!(role, Role::Hub)).then(reactors).transpose()?;
     runtime()?.block_on(async {
         let stop = stop_signal()?;
         tracing::info!(config = source, role = role.name(), "starting");
@@ -194,7 +194,7 @@ fn check(config: &Config, what: &str) -> anyhow::Result<()> {
     if mistakes.is_empty() { say(&format!("ok: {what} has no mistakes")) } else { bail!(mistakes.join("\n")) }
 }
 
-/// Where the connections of trackers, id servers and storages run, until it is dropped.
+/// Where connections run, until it is dropped.
 pub(crate) fn reactors() -> anyhow::Result<Reactors> {
     Reactors::start(MAX_BLOCKING_THREADS).context("cannot start the reactors")
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use tnv_client::{ClientError, Options, StorageClient, TrackerClient, TrackerSession};
 use tnv_proto::{Beat, Command, GroupName, Header, HostName, Join, Report, Server, Version};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Barrier;
 
-use crate::fake::{Answer, Fake, storage_list};
+use crate::fake::{Answer, Fake, Incoming, storage_list};
 use crate::{app, events, impatient, key, user};
 
 #[tokio::test]
@@ -205,4 +206,70 @@ async fn the_storage_list_is_read() {
     let storages = tracker.saddrs(&app(), &user()).await.unwrap();
     assert_eq!(storages.group.as_str(), "group001");
     assert_eq!(storages.addresses, ["10.0.0.1:1", "[::1]:2"]);
+}
+
+/// Two runtimes that share what is given to both, and one for servers.
+struct Runtimes {
+    one: Runtime,
+    other: Runtime,
+    servers: Runtime,
+}
+
+fn runtimes() -> Runtimes {
+    let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
+    Runtimes { one: runtime(), other: runtime(), servers: Runtime::new().unwrap() }
+}
+
+fn seven(servers: &Runtime) -> Fake {
+    let seven = |_: &Incoming| Answer::Success(7_i64.to_be_bytes().to_vec());
+    servers.block_on(Fake::answering(Server::Storage, seven))
+}
+
+#[test]
+fn every_runtime_uses_its_own_connection() {
+    let Runtimes { one, other, servers } = runtimes();
+    let server = seven(&servers);
+    let storage = StorageClient::new(&server.address, Options::default());
+    for _ in 0..3 {
+        for runtime in [&one, &other] {
+            assert_eq!(runtime.block_on(storage.file_size(&key())).unwrap(), 7);
+        }
+    }
+    assert_eq!(server.accepted(), 2);
+    drop(one);
+    assert_eq!(other.block_on(storage.file_size(&key())).unwrap(), 7);
+    assert_eq!(server.accepted(), 2);
+}
+
+#[test]
+fn runtimes_share_what_may_be_idle_and_the_one_used_last_stays() {
+    let Runtimes { one, other, servers } = runtimes();
+    let server = seven(&servers);
+    let storage =
+        StorageClient::new(&server.address, Options { max_idle_per_server: 1, ..Options::default() });
+    for (runtime, accepted) in [(&one, 1), (&other, 2), (&other, 2), (&one, 3), (&one, 3)] {
+        assert_eq!(runtime.block_on(storage.file_size(&key())).unwrap(), 7);
+        assert_eq!(server.accepted(), accepted);
+    }
+}
+
+#[test]
+fn a_connection_at_rest_on_another_runtime_makes_room() {
+    let Runtimes { one, other, servers } = runtimes();
+    let (closed, mut closures) = events();
+    let server = servers.block_on(Fake::scripted(Server::Storage, move |_, mut wire| {
+        let closed = Arc::clone(&closed);
+        async move {
+            wire.request().await.unwrap();
+            wire.success(&7_i64.to_be_bytes()).await;
+            wire.closed().await;
+            closed.send(()).unwrap();
+        }
+    }));
+    let storage = StorageClient::new(&server.address, Options { max_per_server: 1, ..Options::default() });
+    for runtime in [&one, &other] {
+        assert_eq!(runtime.block_on(storage.file_size(&key())).unwrap(), 7);
+    }
+    servers.block_on(closures.recv()).unwrap();
+    assert!(closures.try_recv().is_err(), "the second one stays");
 }

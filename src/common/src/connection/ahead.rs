@@ -1,20 +1,11 @@
 //! What has come of a request beside what was asked for.
 
-use std::cell::RefCell;
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
-/// How much one read may bring, in bytes: any request without bulk, and a small upload with all its bytes.
-const READ_LEN: usize = 16 * 1024;
-
-thread_local! {
-    /// What is read goes here first. So a connection that waits for its next request holds no buffer.
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_LEN].into_boxed_slice());
-}
+use crate::scratch;
 
 /// Bytes that were read and not taken yet; no memory while there are none.
 #[derive(Debug, Default)]
@@ -38,13 +29,7 @@ impl Ahead {
         cx: &mut Context<'_>,
         stream: &mut TcpStream,
     ) -> Poll<io::Result<usize>> {
-        SCRATCH.with_borrow_mut(|scratch| {
-            // One read of more than has come tells the reactor that there is no more, without a second one.
-            let mut buffer = ReadBuf::new(scratch);
-            ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
-            self.bytes.extend_from_slice(buffer.filled());
-            Poll::Ready(Ok(buffer.filled().len()))
-        })
+        scratch::poll_read(cx, stream, |bytes| self.bytes.extend_from_slice(bytes))
     }
 
     /// Moves bytes into `target`, as many as there are and fit. Returns how many.
