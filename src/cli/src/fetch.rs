@@ -1,6 +1,7 @@
 //! `fetch`: one file from many servers.
 
 mod extract;
+mod failed;
 mod plan;
 mod screen;
 mod told;
@@ -11,13 +12,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tnv_fetch::{FailureKind, FetchError, Fetched, Options, Place, PlaceError};
+use tnv_fetch::{FetchError, Fetched, Options, Place, PlaceError};
 use tnv_metalink::Hash;
 use tokio_util::sync::CancellationToken;
 
 use crate::args;
 use crate::console::Console;
 use crate::error::{Error, Kind, reason};
+use crate::fetch::failed::{Failed, failed};
 use crate::fetch::plan::Plan;
 use crate::fetch::told::{Told, source_json};
 use crate::session::{Context, Pace};
@@ -203,25 +205,6 @@ async fn execute(
     })
 }
 
-/// A failure with the status that the events give it.
-struct Failed {
-    status: &'static str,
-    error: Error,
-    sources: Vec<tnv_fetch::SourceFailure>,
-}
-
-impl From<Error> for Failed {
-    fn from(error: Error) -> Failed {
-        let status = match error.kind {
-            Kind::NoServers => "no_servers",
-            Kind::Unreachable | Kind::NotFound | Kind::Refused => "all_servers_failed",
-            Kind::Damaged => "checksum_mismatch",
-            _ => "local",
-        };
-        Failed { status, error, sources: Vec::new() }
-    }
-}
-
 async fn attempt(
     fetch: &Fetch,
     context: &Context,
@@ -281,25 +264,6 @@ async fn unpack(fetch: &Fetch, fetched: &Fetched, cancel: &CancellationToken) ->
         let _ = tokio::fs::remove_file(&fetched.path).await;
     }
     Ok(Some(members))
-}
-
-fn failed(error: FetchError, part: Option<PathBuf>) -> Failed {
-    let kind = match &error {
-        FetchError::NoServers => Kind::NoServers,
-        FetchError::AllServersFailed(_) if error.is_everywhere(FailureKind::NotFound) => Kind::NotFound,
-        FetchError::AllServersFailed(_) if error.is_everywhere(FailureKind::Refused) => Kind::Refused,
-        FetchError::AllServersFailed(_) if error.is_everywhere(FailureKind::Invalid) => Kind::Damaged,
-        FetchError::AllServersFailed(_) => Kind::Unreachable,
-        FetchError::ChecksumMismatch { .. } => Kind::Damaged,
-        FetchError::Changed { .. } => Kind::Changed,
-        FetchError::DiskFull { .. } => Kind::DiskFull,
-        FetchError::Timeout(_) => Kind::Timeout,
-        FetchError::Cancelled | FetchError::Local { .. } => Kind::Local,
-    };
-    let stays = part.filter(|part| part.exists());
-    let stays = stays.map(|part| format!("; {} stays, the same command goes on with it", part.display()));
-    let text = format!("{error}{}", stays.unwrap_or_default());
-    Failed { status: error.status(), error: Error::new(kind, text), sources: error.sources().to_vec() }
 }
 
 /// Tells how it went.

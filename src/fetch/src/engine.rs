@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tnv_metalink::{Hash, Pieces};
+use tnv_metalink::Hash;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -20,11 +20,12 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::connection::{self, Event, Limits};
 use crate::disk::{self, Done, Job};
 use crate::error::FetchError;
+use crate::fetch::{Fetch, Fetched, Known};
 use crate::map::PieceMap;
 use crate::meter::{Meter, Throttle};
 use crate::options::Options;
 use crate::place::Place;
-use crate::report::{Note, Phase, SourceReport, Watcher};
+use crate::report::{Note, Phase, Watcher};
 use crate::roster::{Condition, Patience, Roster, SourceId};
 use crate::saved::Saved;
 use crate::schedule::{Order, RunId, Schedule};
@@ -37,85 +38,7 @@ const TICK: Duration = Duration::from_millis(200);
 /// Chunks that may wait for the disk, of all sources together.
 const EVENTS: usize = 16;
 
-/// What is known of a file before anybody is asked.
-#[derive(Debug, Clone, Default)]
-pub struct Known {
-    /// Its length in bytes.
-    pub size: Option<u64>,
-    /// Its hashes; all of them are compared.
-    pub hashes: Vec<Hash>,
-    /// The hashes of its pieces.
-    pub pieces: Option<Pieces>,
-}
-
-/// A file to be fetched.
-pub struct Fetch {
-    options: Options,
-    known: Known,
-    sources: Vec<(Arc<dyn Source>, u32)>,
-    guide: Option<Arc<dyn Guide>>,
-}
-
-/// A file that was fetched.
-#[derive(Debug, Clone)]
-pub struct Fetched {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Its length in bytes.
-    pub size: u64,
-    /// What the servers call this version.
-    pub version: Version,
-    /// The hashes that it was found to have as a whole.
-    pub hashes: Vec<Hash>,
-    /// Whether each of its pieces was found to have its hash.
-    pub pieces_verified: bool,
-    /// Bytes that an earlier process had.
-    pub resumed: u64,
-    /// What each source has given.
-    pub sources: Vec<SourceReport>,
-}
-
-impl Fetch {
-    /// From nowhere yet.
-    pub fn new(options: Options, known: Known) -> Fetch {
-        Fetch { options, known, sources: Vec::new(), guide: None }
-    }
-
-    /// Adds a source. Those of a lower `priority` number are asked first, those of the same in random order.
-    pub fn add(&mut self, source: Arc<dyn Source>, priority: u32) {
-        self.sources.push((source, priority));
-    }
-
-    /// Follows what answers say of further sources and hashes.
-    pub fn follow(&mut self, guide: Arc<dyn Guide>) {
-        self.guide = Some(guide);
-    }
-
-    /// Fetches it into `place`. When this returns, the file has its name and is durable; or what has come is kept for a
-    /// later try, if it may be of use to it.
-    ///
-    /// # Errors
-    /// Why there is no such file; nothing has its name then.
-    pub async fn run(
-        self,
-        place: Place,
-        watcher: &mut dyn Watcher,
-        cancel: &CancellationToken,
-    ) -> Result<Fetched, FetchError> {
-        if self.sources.is_empty() {
-            place.discard();
-            return Err(FetchError::NoServers);
-        }
-        let mut engine = Engine::new(self, place, watcher);
-        let outcome = engine.drive(cancel).await;
-        if let Err(error) = &outcome {
-            engine.leave(error).await;
-        }
-        outcome
-    }
-}
-
-struct Engine<'a> {
+pub(crate) struct Engine<'a> {
     options: Options,
     guide: Option<Arc<dyn Guide>>,
     watcher: &'a mut dyn Watcher,
@@ -160,7 +83,7 @@ struct Engine<'a> {
 }
 
 impl<'a> Engine<'a> {
-    fn new(fetch: Fetch, mut place: Place, watcher: &'a mut dyn Watcher) -> Engine<'a> {
+    pub(crate) fn new(fetch: Fetch, mut place: Place, watcher: &'a mut dyn Watcher) -> Engine<'a> {
         let now = Instant::now();
         let Fetch { options, known, sources, guide } = fetch;
         let mut roster = Roster::default();
@@ -215,7 +138,8 @@ impl<'a> Engine<'a> {
         }
     }
 
-    async fn drive(&mut self, cancel: &CancellationToken) -> Result<Fetched, FetchError> {
+    /// Works until it is done or cannot be.
+    pub(crate) async fn drive(&mut self, cancel: &CancellationToken) -> Result<Fetched, FetchError> {
         let deadline = self.options.timeout.map(|limit| self.started + limit);
         let (mut tick, jobs) = (interval(TICK), self.jobs.clone());
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

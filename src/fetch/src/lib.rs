@@ -9,6 +9,8 @@
 //! what, `version` what belongs together. Around it, `connection` asks a [`Source`], `disk` writes, and `engine` lets them
 //! meet.
 
+mod fetch;
+
 mod engine;
 
 mod schedule;
@@ -38,9 +40,9 @@ mod options;
 mod report;
 
 pub use cluster::Replica;
-pub use engine::{Fetch, Fetched, Known};
 pub use error::{FetchError, PlaceError, SourceFailure};
 pub use failure::{Failure, FailureKind};
+pub use fetch::{Fetch, Fetched, Known};
 pub use http::{Http, HttpError, HttpSource};
 pub use options::Options;
 pub use place::Place;

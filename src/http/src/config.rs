@@ -40,6 +40,10 @@ pub struct Config {
     pub attributes_ttl: Duration,
     /// Memory for what is known of files, in bytes; 0 = none, and each request asks for it.
     pub attributes_size: u64,
+    /// Other gateways that have the same files, as `http://host:port`: they are named in Metalinks and Link headers.
+    pub mirrors: Vec<String>,
+    /// Memory for the hashes in Metalinks, in bytes; 0 = none, and a file is read each time.
+    pub metalinks_size: u64,
     /// A request for more ranges than this, counted after merging, gets the whole file. 1 to 100.
     pub max_ranges: usize,
     /// Connections open at once, and requests under way; one more is told 503. 1 to 1,000,000.
@@ -84,6 +88,8 @@ impl Config {
             locate_ttl: settings.duration("locate_ttl", seconds(2), Duration::ZERO..=seconds(3600)),
             attributes_ttl: settings.duration("attributes_ttl", seconds(1), Duration::ZERO..=seconds(3600)),
             attributes_size: settings.size("attributes_size", 8 * 1024 * 1024, 0..=1 << 40),
+            mirrors: read_mirrors(settings),
+            metalinks_size: settings.size("metalinks_size", 8 * 1024 * 1024, 0..=1 << 40),
             max_ranges: settings.number("max_ranges", 8, 1..=100),
             max_connections: settings.number("max_connections", 4096, 1..=1_000_000),
             max_connections_per_client: settings.number("max_connections_per_client", 0, 0..=1_000_000),
@@ -177,6 +183,20 @@ fn read_hosts(settings: &mut Settings) -> Vec<String> {
     hosts
 }
 
+fn read_mirrors(settings: &mut Settings) -> Vec<String> {
+    let mirrors: Vec<String> = settings.list("mirrors", Vec::new());
+    for mirror in &mirrors {
+        let host = mirror.strip_prefix("http://").or_else(|| mirror.strip_prefix("https://"));
+        let is_url = host.is_some_and(|host| {
+            !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"?#".contains(&byte))
+        });
+        if !is_url {
+            settings.problem("mirrors", format!("\"{mirror}\" is no address; write http://10.0.0.2:8080"));
+        }
+    }
+    mirrors
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
@@ -220,6 +240,8 @@ mod tests {
             ("locate_ttl", "5s"),
             ("attributes_ttl", "0"),
             ("attributes_size", "1KiB"),
+            ("mirrors", "http://10.0.0.2:8080, https://media.example.org/tnv/"),
+            ("metalinks_size", "2KiB"),
             ("max_ranges", "1"),
             ("max_connections", "7"),
             ("max_connections_per_client", "3"),
@@ -242,7 +264,8 @@ mod tests {
         assert_eq!(config.sessions, sessions);
         assert_eq!((config.max_ranges, config.max_connections), (1, 7));
         assert_eq!((config.locate_ttl, config.attributes_ttl), (Duration::from_secs(5), Duration::ZERO));
-        assert_eq!(config.attributes_size, 1024);
+        assert_eq!((config.attributes_size, config.metalinks_size), (1024, 2048));
+        assert_eq!(config.mirrors, ["http://10.0.0.2:8080", "https://media.example.org/tnv/"]);
         assert_eq!((config.max_connections_per_client, config.rate_limit), (3, 1 << 20));
         let timeouts = [
             config.header_timeout,
@@ -269,6 +292,9 @@ mod tests {
             ("locate_ttl", "2h"),
             ("attributes_ttl", "-1s"),
             ("attributes_size", "much"),
+            ("mirrors", "10.0.0.2:8080"),
+            ("mirrors", "http://a/?b"),
+            ("metalinks_size", "-1"),
             ("max_ranges", "0"),
             ("rate_limit", "1KiB"),
             ("writing", "maybe"),

@@ -23,6 +23,7 @@ mod description;
 mod file;
 mod files;
 mod list;
+mod metalink;
 mod page;
 mod pages;
 mod session;

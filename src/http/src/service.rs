@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::cors::Cors;
 use crate::files::Files;
 use crate::host::Hosts;
+use crate::metalink::Metalinks;
 use crate::refusal::Refusal;
 use crate::route::{Route, route};
 use crate::seat::Seats;
@@ -32,6 +33,7 @@ pub(crate) struct Gateway {
     pub(crate) progress_timeout: Duration,
     pub(crate) checking: tus::CheckingRoom,
     max_ranges: usize,
+    metalinks: Metalinks,
     cors: Cors,
     hosts: Hosts,
     sessions: Option<Sessions>,
@@ -49,6 +51,7 @@ impl Gateway {
             progress_timeout: config.progress_timeout,
             checking: tus::CheckingRoom::new(),
             max_ranges: config.max_ranges,
+            metalinks: Metalinks::new(config),
             cors: Cors::new(&config.cors_origins),
             hosts: Hosts::new(&config.hosts, tnv_common::host::name()),
             sessions: Sessions::new(&config.sessions),
@@ -153,7 +156,14 @@ impl Gateway {
         match route {
             Route::Index => page::index(&request.headers),
             Route::Asset(name) => page::asset(name, &request.headers),
-            Route::File(key) => file::answer(&self.files, key, request, self.max_ranges).await,
+            Route::File(key) if Metalinks::is_wanted(request) => {
+                self.metalinks.answer(&self.client, key, request).await
+            }
+            Route::File(key) => {
+                let mut answer = file::answer(&self.files, key, request, self.max_ranges).await?;
+                self.metalinks.point(&self.files, key, request, &mut answer);
+                Ok(answer)
+            }
             Route::List => list::answer(&self.client, &self.owner, request).await,
             Route::Config => pages::config(self),
             Route::Cluster => pages::cluster(&self.client).await,

@@ -49,13 +49,17 @@ pub(crate) struct Owner {
 impl Owner {
     /// The path of a file below `/<place>/`.
     pub(crate) fn path(&self, place: &str, key: &FileKey) -> String {
-        let encoded = |text| utf8_percent_encode(text, SEGMENT);
-        let file = encoded(key.file.as_str());
         if key.app == self.app && key.user == self.user {
-            return format!("/{place}/{file}");
+            return format!("/{place}/{}", utf8_percent_encode(key.file.as_str(), SEGMENT));
         }
-        format!("/{place}/{}/{}/{file}", key.app, encoded(key.user.as_str()))
+        full_path(place, key)
     }
+}
+
+/// The path that says app and user, and so leads to the file at every gateway.
+pub(crate) fn full_path(place: &str, key: &FileKey) -> String {
+    let encoded = |text| utf8_percent_encode(text, SEGMENT);
+    format!("/{place}/{}/{}/{}", key.app, encoded(key.user.as_str()), encoded(key.file.as_str()))
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 use crate::disk::{Done, Job, SAVE};
-use crate::engine::{Engine, Known};
+use crate::engine::Engine;
 use crate::error::{FetchError, SourceFailure};
 use crate::failure::FailureKind;
+use crate::fetch::Known;
 use crate::report::Note;
 use crate::roster::Condition;
 
@@ -54,7 +55,7 @@ impl Engine<'_> {
     }
 
     /// Writes down what has come for a later try, or leaves nothing.
-    pub(super) async fn leave(&mut self, error: &FetchError) {
+    pub(crate) async fn leave(&mut self, error: &FetchError) {
         self.stop_all();
         let size = self.map.as_ref().map(|map| map.size());
         let job = match size {

@@ -1,9 +1,10 @@
 //! What comes of the disk.
 
 use crate::disk::{Done, Job};
-use crate::engine::{Engine, Fetched};
+use crate::engine::Engine;
 use crate::error::{FetchError, describe};
 use crate::failure::{Failure, FailureKind};
+use crate::fetch::Fetched;
 use crate::map::{PieceMap, Verdict};
 use crate::report::{Note, Phase};
 use crate::roster::SourceId;

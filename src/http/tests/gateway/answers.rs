@@ -12,13 +12,14 @@ pub(crate) fn lines(answer: &Answer) -> Vec<&str> {
     lines
 }
 
-const CLIP: [&str; 9] = [
+const CLIP: [&str; 10] = [
     "accept-ranges: bytes",
     "content-disposition: inline; filename=\"holiday.mp4\"; filename*=UTF-8''holiday.mp4",
     "content-length: 1000",
     "content-type: video/mp4",
     "etag: \"abababababababababababababababab\"",
     "last-modified: Sun, 06 Nov 1994 08:49:37 GMT",
+    "link: <?meta4>; rel=describedby; type=\"application/metalink4+xml\"",
     "server: tnv",
     "x-content-type-options: nosniff",
     "",
@@ -29,11 +30,11 @@ async fn a_file_comes_with_exactly_these_headers() {
     let (_cluster, gateway) = with_clip().await;
     let answer = get(gateway.address, "/files/clip", &[]).await;
     assert_eq!(answer.status, 200);
-    assert_eq!(lines(&answer), CLIP[..8]);
+    assert_eq!(lines(&answer), CLIP[..9]);
     assert!(answer.body == bytes_of(0..1000));
     let mut connection = Connection::open(gateway.address).await;
     connection.request("HEAD", "/files/clip", &[]).await;
-    assert_eq!(lines(&connection.head().await), CLIP[..8]);
+    assert_eq!(lines(&connection.head().await), CLIP[..9]);
 }
 
 #[tokio::test]
@@ -172,7 +173,7 @@ async fn the_cluster_as_json() {
 async fn cors_is_off_unless_configured() {
     let (_cluster, gateway) = with_clip().await;
     let answer = get(gateway.address, "/files/clip", &["Origin: https://a.example"]).await;
-    assert_eq!(lines(&answer), CLIP[..8]);
+    assert_eq!(lines(&answer), CLIP[..9]);
     let mut connection = Connection::open(gateway.address).await;
     connection.request("OPTIONS", "/files/clip", &["Access-Control-Request-Method: GET"]).await;
     let answer = connection.answer().await;

@@ -11,6 +11,7 @@ mod hosts;
 mod http2;
 mod lanes;
 mod lists;
+mod metalinks;
 mod pages;
 mod ranges;
 mod sessions;

@@ -112,8 +112,9 @@ fn from_gateways_and_from_storages() {
     let event = last_event(&output);
     assert_eq!((&event["pieces_verified"], &event["hashes"][0]), (&true.into(), &hash.as_str().into()));
     site.assert_fetched(&output);
-    let document =
-        site.lab.file("film.meta4", Web::connect(&site.up.http).get("/files/film?meta4", &[]).body);
+    let mut web = Web::connect(&site.up.http);
+    web.send(format!("GET /files/film?meta4 HTTP/1.1\r\nHost: {}\r\n\r\n", site.up.http).as_bytes());
+    let document = site.lab.file("film.meta4", web.response("GET").body);
     site.assert_fetched(&site.fetch(&[&document]));
     let output = site.fetch(&[&url, "--checksum", &hash, "--json"]);
     let event = last_event(&output);
