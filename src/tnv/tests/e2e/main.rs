@@ -10,6 +10,7 @@ mod browser;
 mod client_cli;
 mod cluster;
 mod databases;
+mod edge;
 mod full_disk;
 mod gateway;
 mod keepalived;
