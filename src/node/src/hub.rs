@@ -237,7 +237,8 @@ impl Hub {
         offset: u64,
         etag: Option<&HeaderValue>,
     ) -> Result<Response, HubError> {
-        let mut request = self.at(Method::GET, self.base.join(place).map_err(nonsense)?);
+        let request = self.at(Method::GET, self.base.join(place).map_err(nonsense)?);
+        let mut request = request.query(&[("node_id", self.node_id.as_str())]);
         if offset > 0 {
             request = request.header(RANGE, format!("bytes={offset}-"));
         }

@@ -1,4 +1,7 @@
-//! `tnv up`: tracker, id server, storage and gateway in one process, on the embedded database.
+//! `tnv up`: tracker, id server, storage and gateway in one process, on the embedded database; a hub and its nodes as
+//! well, if asked for.
+
+mod edge;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use clap::Args;
+use edge::{Edge, EdgeArgs};
 use tnv_client::{Client, Options, Source};
 use tnv_common::config::{Settings, Sources};
 use tnv_common::telemetry::{self, LogConfig};
@@ -14,6 +18,7 @@ use tnv_proto::{ErrorCode, FileId, FileKey, Labels};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::node::install_tls;
 use crate::role::{Config, bind_error, reactors, runtime, say, stop_signal};
 
 /// How long the storage may take to become active.
@@ -42,6 +47,8 @@ pub(crate) struct UpArgs {
     /// Where the gateway listens
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     http: SocketAddr,
+    #[command(flatten)]
+    edge: EdgeArgs,
     /// Keep groups, numbers and rows there instead of in the folder: mysql://USER:PASSWORD@HOST:PORT/; may be repeated
     /// for servers that hold the same rows
     #[arg(long, value_name = "URL")]
@@ -50,7 +57,7 @@ pub(crate) struct UpArgs {
     /// repeated for more sentinels or nodes
     #[arg(long, value_name = "URL")]
     cache: Vec<String>,
-    /// Upload a sample clip and print the commands to watch it
+    /// Upload a sample clip and print the commands to watch it; with a hub, make a meeting with it
     #[arg(long)]
     demo: bool,
     /// Set one key of one server, such as tracker.check_interval=1s; may be repeated
@@ -75,6 +82,7 @@ pub(crate) fn run(args: &UpArgs) -> anyhow::Result<()> {
     let plan = Plan::read(args)?;
     let _log = telemetry::init(&plan.log).context("cannot start logging")?;
     let _reactors = reactors()?;
+    install_tls();
     runtime()?.block_on(serve(args, plan))
 }
 
@@ -85,6 +93,7 @@ struct Plan {
     id: tnv_id::Config,
     storage: tnv_storage::Config,
     http: tnv_http::Config,
+    hub: Option<tnv_hub::Config>,
 }
 
 impl Plan {
@@ -92,9 +101,10 @@ impl Plan {
         let mut up = args.settings("up")?;
         let (mut tracker, mut id) = (args.settings("tracker")?, args.settings("id")?);
         let (mut storage, mut http) = (args.settings("storage")?, args.settings("http")?);
+        let mut hub = args.settings("hub")?;
         let file = format!("sqlite:{}", text(&args.data.join("tnv.db"))?);
         let servers: Vec<&str> = args.database.iter().map(String::as_str).collect();
-        for settings in [&mut tracker, &mut id, &mut storage] {
+        for settings in [&mut tracker, &mut id, &mut storage, &mut hub] {
             match servers[..] {
                 [] => settings.set("database.url", &file, "--data"),
                 [one] => settings.set("database.url", one, "--database"),
@@ -117,8 +127,9 @@ impl Plan {
             id: tnv_id::Config::read(&mut id),
             storage: tnv_storage::Config::read(&mut storage),
             http: tnv_http::Config::read(&mut http),
+            hub: args.edge.plan(&mut hub, text(&args.data)?),
         };
-        let mistakes: Vec<String> = [up, tracker, id, storage, http]
+        let mistakes: Vec<String> = [up, tracker, id, storage, http, hub]
             .into_iter()
             .filter_map(|settings| settings.finish().err())
             .map(|problems| problems.to_string())
@@ -136,8 +147,8 @@ impl UpArgs {
             let Some((of, key)) = name.split_once('.') else {
                 bail!("--set {name}: expected ROLE.KEY=VALUE")
             };
-            if !["up", "tracker", "id", "storage", "http"].contains(&of) {
-                bail!("--set {name}: the roles are tracker, id, storage, http and up");
+            if !["up", "tracker", "id", "storage", "http", "hub"].contains(&of) {
+                bail!("--set {name}: the roles are tracker, id, storage, http, hub and up");
             }
             if of == role {
                 overrides.push((key.to_owned(), value.to_owned(), format!("--set {name}")));
@@ -200,7 +211,7 @@ async fn serve(args: &UpArgs, plan: Plan) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     let data = std::path::absolute(&args.data).unwrap_or_else(|_| args.data.clone());
     tracing::info!(data = %data.display(), "all servers in one process");
-    let Plan { tracker, id, mut storage, mut http, .. } = plan;
+    let Plan { tracker, id, mut storage, mut http, hub, .. } = plan;
     let tracker = start(Config::Tracker(tracker), "--tracker").await?;
     let id = start(Config::Id(id), "--id").await?;
     storage.trackers = vec![tracker.address.to_string()];
@@ -212,18 +223,24 @@ async fn serve(args: &UpArgs, plan: Plan) -> anyhow::Result<()> {
 
     let client = Client::new(vec![tracker.address.to_string()], Options::default());
     wait_until_active(&client).await?;
+    let edge = Edge::start(&args.edge, hub, vec![tracker.address.to_string()], &args.data).await?;
     for (role, server) in [("tracker", &tracker), ("id", &id), ("storage", &storage), ("http", &http)] {
+        say(&format!("{role} {}", server.address))?;
+    }
+    for (role, server) in edge.servers.iter().rev() {
         say(&format!("{role} {}", server.address))?;
     }
     let url = format!("http://{}", http.address);
     if args.demo {
         demo(&client, &sample, &url).await?;
+        edge.demo().await?;
     }
     say(&format!("ready {url}"))?;
 
     stop.cancelled().await;
     // From the outside in: what the gateway still sends comes from the storage.
-    for server in [http, storage, id, tracker] {
+    let edge = edge.servers.into_iter().map(|(_, server)| server);
+    for server in edge.chain([http, storage, id, tracker]) {
         server.stop.cancel();
         server.task.await.context("a server broke")?;
     }

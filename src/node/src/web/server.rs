@@ -16,7 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tnv_common::clients::Clients;
+use tnv_common::clients::{Client, Clients};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -44,7 +44,8 @@ pub(crate) async fn serve(
     let tasks = TaskTracker::new();
     let abort = CancellationToken::new();
     let permits = Arc::new(Semaphore::new(limits.max_connections));
-    let clients = Clients::new(limits.max_connections_per_client, 0);
+    let clients = Clients::new(limits.max_connections_per_client, limits.rate_limit);
+    let patience = limits.progress_timeout;
     loop {
         let (stream, peer) = tokio::select! {
             () = shutdown.cancelled() => break,
@@ -58,17 +59,17 @@ pub(crate) async fn serve(
             },
         };
         let place = permits.clone().try_acquire_owned().ok().zip(clients.admit(peer.ip()));
-        let Some(place) = place else {
+        let Some((permit, client)) = place else {
             tracing::warn!(%peer, "too many connections: refused");
             continue;
         };
         let (site, shutdown, abort) = (site.clone(), shutdown.clone(), abort.clone());
         tasks.spawn(async move {
             tokio::select! {
-                () = converse(stream, peer, &site, &shutdown) => {}
+                () = converse(stream, peer, &site, Taker { client, patience }, &shutdown) => {}
                 () = abort.cancelled() => {}
             }
-            drop(place);
+            drop(permit);
         });
     }
     drop(listener);
@@ -79,11 +80,25 @@ pub(crate) async fn serve(
     }
 }
 
+/// Who takes answers, and how fast.
+#[derive(Clone)]
+struct Taker {
+    client: Client,
+    /// How long it may take nothing.
+    patience: Duration,
+}
+
 /// One connection from its first request to its end.
-async fn converse(stream: TcpStream, peer: SocketAddr, site: &Arc<Site>, shutdown: &CancellationToken) {
+async fn converse(
+    stream: TcpStream,
+    peer: SocketAddr,
+    site: &Arc<Site>,
+    taker: Taker,
+    shutdown: &CancellationToken,
+) {
     let answer = service_fn(|request| {
-        let site = site.clone();
-        async move { Ok::<_, Infallible>(answer(&site, request, peer).await) }
+        let (site, taker) = (site.clone(), taker.clone());
+        async move { Ok::<_, Infallible>(answer(&site, request, peer, taker).await) }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new());
@@ -100,7 +115,12 @@ async fn converse(stream: TcpStream, peer: SocketAddr, site: &Arc<Site>, shutdow
     }
 }
 
-async fn answer(site: &Site, request: Request<Incoming>, peer: SocketAddr) -> Response<Outgoing> {
+async fn answer(
+    site: &Site,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    taker: Taker,
+) -> Response<Outgoing> {
     let (parts, body) = request.into_parts();
     let route = Route::of(parts.uri.path());
     let name = route.name();
@@ -111,7 +131,7 @@ async fn answer(site: &Site, request: Request<Incoming>, peer: SocketAddr) -> Re
         Err(_) => Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body takes too long").into_response(),
     };
     NodeMetrics::global().answered(name, response.status());
-    response.map(Outgoing::new)
+    response.map(|body| Outgoing::new(body, taker))
 }
 
 /// The body of an answer on its way.
@@ -121,7 +141,7 @@ struct Outgoing {
 }
 
 impl Outgoing {
-    fn new(body: Body) -> Outgoing {
+    fn new(body: Body, taker: Taker) -> Outgoing {
         let len = body.len();
         let (sender, chunks) = mpsc::channel(1);
         match body {
@@ -130,7 +150,7 @@ impl Outgoing {
                 let _ = sender.try_send(Ok(text));
             }
             Body::Package(reader) => {
-                tokio::spawn(feed(*reader, sender));
+                tokio::spawn(feed(*reader, taker, sender));
             }
         }
         Outgoing { len, chunks }
@@ -138,7 +158,7 @@ impl Outgoing {
 }
 
 /// Reads a package chunk by chunk, as fast as the client takes them.
-async fn feed(mut reader: PackageReader, sender: mpsc::Sender<io::Result<Bytes>>) {
+async fn feed(mut reader: PackageReader, taker: Taker, sender: mpsc::Sender<io::Result<Bytes>>) {
     loop {
         let part = match reader.next().await {
             Ok(Some(part)) => part,
@@ -164,7 +184,9 @@ async fn feed(mut reader: PackageReader, sender: mpsc::Sender<io::Result<Bytes>>
             });
             let chunk = read.await.unwrap_or_else(|error| Err(io::Error::other(error)));
             let fails = chunk.is_err();
-            if sender.send(chunk).await.is_err() || fails {
+            taker.client.take(len as usize).await;
+            let taken = tokio::time::timeout(taker.patience, sender.send(chunk)).await;
+            if fails || !matches!(taken, Ok(Ok(()))) {
                 return;
             }
             range.start += len;

@@ -10,6 +10,7 @@ mod browser;
 mod client_cli;
 mod cluster;
 mod databases;
+mod edge;
 mod fetch;
 mod full_disk;
 mod gateway;
