@@ -57,11 +57,11 @@ impl Hub {
     pub async fn run(self, shutdown: CancellationToken) {
         let Hub { listener, local_addr, database, config } = self;
         tracing::info!(address = %local_addr, trackers = config.trackers.join(";"), "the hub listens");
-        let (drain, interval) = (config.drain_timeout, config.probe_interval);
+        let interval = config.probe_interval;
         let service = Arc::new(Service::new(config, local_addr, database, shutdown.clone()));
         let probing = tokio::spawn(service.prober.clone().run(interval));
         let sweeping = tokio::spawn(sweep::run(service.intake.clone(), shutdown.clone()));
-        server::serve(listener, service, drain, shutdown).await;
+        server::serve(listener, service, shutdown).await;
         for task in [probing, sweeping] {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a task of the hub has failed");

@@ -64,6 +64,9 @@ mod query;
 #[path = "../../http/src/range.rs"]
 #[allow(dead_code, reason = "shared with the gateway, which uses all of it")]
 mod range;
+#[allow(dead_code, reason = "shared with the gateway, which uses all of it")]
+#[path = "../../http/src/stream.rs"]
+mod stream;
 
 pub use access::{BadCidr, Cidr, Secret};
 pub use config::Config;

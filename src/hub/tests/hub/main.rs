@@ -5,6 +5,7 @@ mod http;
 mod node;
 
 mod admin;
+mod connections;
 mod files;
 mod meetings;
 mod nodes;
