@@ -342,9 +342,13 @@ proptest! {
 #[test]
 fn a_variable_of_another_program_stands_between_the_file_and_our_own() {
     let file = "a = 'file'\nb = 'file'\nc = 'file'\nd = 'file'";
-    let environment = [("A", "theirs"), ("B", "theirs"), ("TNV_STORAGE_B", "ours"), ("C", ""), ("D", "theirs")];
+    let environment =
+        [("A", "theirs"), ("B", "theirs"), ("TNV_STORAGE_B", "ours"), ("C", ""), ("D", "theirs")];
     let (_folder, settings) = load(file, &environment, &[("d", "override")]);
     let older = |key: &str, name: &str| settings.older_variable(key, name);
     assert_eq!(older("a", "A").as_deref(), Some("theirs"));
-    assert_eq!((older("b", "B"), older("c", "C"), older("d", "D"), older("e", "E")), (None, None, None, None));
+    assert_eq!(
+        (older("b", "B"), older("c", "C"), older("d", "D"), older("e", "E")),
+        (None, None, None, None)
+    );
 }
