@@ -15,7 +15,7 @@ fn every_key_is_documented_with_its_default() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
     let page = read("docs/operations.md");
-    for role in ["tracker", "id", "storage", "http"] {
+    for role in ["tracker", "id", "storage", "http", "hub"] {
         let rows = rows(&read(&format!("etc/{role}.toml")));
         assert!(rows.len() > 10, "{role}: the file has a line for each key");
         for row in rows {
