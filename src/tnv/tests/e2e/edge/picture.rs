@@ -56,7 +56,7 @@ fn a_node_of_its_own_logs_as_its_configuration_says() {
     let mut process = node.start();
     site.meeting("m1", &[1; 1000]);
     node.wait_for("m1");
-    for _ in 0..30 {
+    for _ in 0..80 {
         assert_eq!(get(&node.address, "/api/v1/meetings/m1/download-package", &[]).status, 200);
     }
     assert!(process.terminate().success());
