@@ -12,10 +12,8 @@ use hyper::header::{
 use hyper::{HeaderMap, Response, StatusCode};
 use rust_embed::{EmbeddedFile, RustEmbed};
 use sha2::{Digest, Sha256};
-
-use crate::body::Body;
-use crate::condition::{self, Validators, Verdict};
-use crate::refusal::Refusal;
+use tnv_web::condition::{self, Validators, Verdict};
+use tnv_web::{Body, Refusal};
 
 #[derive(RustEmbed)]
 #[folder = "page/"]

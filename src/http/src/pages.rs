@@ -5,9 +5,8 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 use tnv_client::Client;
 use tnv_common::metrics::{self, Metrics};
+use tnv_web::{Body, Refusal};
 
-use crate::body::Body;
-use crate::refusal::Refusal;
 use crate::service::Gateway;
 
 /// What the page must know of the gateway.

@@ -74,11 +74,6 @@ impl Route {
         }
     }
 
-    /// Whether a GET or HEAD of it without a body is nothing but reading.
-    pub(crate) fn is_plain(&self) -> bool {
-        !self.is_tus() && !matches!(self, Route::NewFile(..))
-    }
-
     /// Whether it speaks tus.
     pub(crate) fn is_tus(&self) -> bool {
         matches!(self, Route::NewUpload(..) | Route::Upload(_))

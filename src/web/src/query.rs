@@ -4,15 +4,16 @@ use percent_encoding::percent_decode_str;
 
 /// A query, still as it was sent.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Query<'a>(&'a str);
+pub struct Query<'a>(&'a str);
 
 impl<'a> Query<'a> {
-    pub(crate) fn new(query: Option<&'a str>) -> Query<'a> {
+    /// What stands behind the question mark, if there is one.
+    pub fn new(query: Option<&'a str>) -> Query<'a> {
         Query(query.unwrap_or_default())
     }
 
     /// Whether a name is there, with any value or none.
-    pub(crate) fn has(self, name: &str) -> bool {
+    pub fn has(self, name: &str) -> bool {
         self.pairs().any(|(found, _)| decode(found).as_deref() == Some(name))
     }
 
@@ -20,7 +21,7 @@ impl<'a> Query<'a> {
     ///
     /// # Errors
     /// A sentence for the client if the value is not UTF-8.
-    pub(crate) fn get(self, name: &str) -> Result<Option<String>, String> {
+    pub fn get(self, name: &str) -> Result<Option<String>, String> {
         let found = self.pairs().find(|(found, _)| decode(found).as_deref() == Some(name));
         found.map(|(_, value)| decode(value).ok_or_else(|| format!("{name} is not UTF-8"))).transpose()
     }

@@ -14,26 +14,29 @@ use hyper::StatusCode;
 use memchr::memmem;
 use tokio::io::{AsyncRead, ReadBuf};
 
-pub(crate) use header::{Boundary, file_name};
+pub use header::{Boundary, file_name};
 use header::{PartHeader, Scanner};
 
 use crate::inflow::{Fault, Inflow, refusal};
 use crate::refusal::Refusal;
 
 /// The most that may come before the file's bytes, in bytes: other fields and the part's header.
-pub(crate) const MAX_HEAD: usize = 64 * 1024;
+pub const MAX_HEAD: usize = 64 * 1024;
 
 const FILE_LAST: &str = "send one file, as the last part of the form, with the field name \"file\"";
 
 const BAD_END: &str = "the form does not end with its boundary and a line break";
 
 /// The file of a form: its bytes are still to be read.
-pub(crate) struct FormFile {
-    pub(crate) name: String,
-    pub(crate) content_type: String,
+pub struct FormFile {
+    /// What the client calls it; empty if it does not say.
+    pub name: String,
+    /// What the client says that it is; empty if it does not.
+    pub content_type: String,
     /// How many bytes it must have for the form to end where the request does.
-    pub(crate) size: u64,
-    pub(crate) reader: FormReader,
+    pub size: u64,
+    /// Its bytes.
+    pub reader: FormReader,
 }
 
 impl FormFile {
@@ -41,11 +44,7 @@ impl FormFile {
     ///
     /// # Errors
     /// 400 for a form without a file, or with too much before it.
-    pub(crate) async fn open(
-        mut inflow: Inflow,
-        boundary: &Boundary,
-        length: u64,
-    ) -> Result<FormFile, Refusal> {
+    pub async fn open(mut inflow: Inflow, boundary: &Boundary, length: u64) -> Result<FormFile, Refusal> {
         let mut window = BytesMut::new();
         let mut read = 0;
         let mut scanner = Scanner::new(boundary);
@@ -88,7 +87,7 @@ fn bad_form(sentence: impl Into<String>) -> Refusal {
 
 /// The file's bytes. The last of them are given only when the form has ended as it should, so that a file cut short
 /// or glued to another part is never stored.
-pub(crate) struct FormReader {
+pub struct FormReader {
     inflow: Inflow,
     /// What came and was not given yet; the form's end is held back in it.
     window: BytesMut,

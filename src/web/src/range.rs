@@ -4,29 +4,29 @@ use std::fmt;
 
 /// Bytes `start ..= end` of a file: never empty, never outside the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ByteRange {
+pub struct ByteRange {
     start: u64,
     end: u64,
 }
 
 impl ByteRange {
     /// All bytes of a file; `None` where it has none.
-    pub(crate) fn whole(size: u64) -> Option<ByteRange> {
+    pub fn whole(size: u64) -> Option<ByteRange> {
         size.checked_sub(1).map(|end| ByteRange { start: 0, end })
     }
 
     /// The first byte's offset.
-    pub(crate) fn start(&self) -> u64 {
+    pub fn start(&self) -> u64 {
         self.start
     }
 
     /// How many bytes it has, at least 1.
-    pub(crate) fn len(&self) -> u64 {
+    pub fn len(&self) -> u64 {
         self.end - self.start + 1
     }
 
     /// The same without its first bytes; `None` if nothing is left.
-    pub(crate) fn behind(&self, skipped: u64) -> Option<ByteRange> {
+    pub fn behind(&self, skipped: u64) -> Option<ByteRange> {
         let start = self.start.checked_add(skipped).filter(|start| *start <= self.end)?;
         Some(ByteRange { start, end: self.end })
     }
@@ -41,7 +41,7 @@ impl fmt::Display for ByteRange {
 
 /// What a Range header asks of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Selection {
+pub enum Selection {
     /// The whole file, as without a Range header: it is not understood, or asks for too many pieces.
     Whole,
     /// These ranges: at least one, no two of them overlapping or adjacent, in the order they were asked for.
@@ -59,7 +59,7 @@ enum Spec {
 
 /// Applies a Range header to a file of `size` bytes. A header that is not valid in every part is ignored, as
 /// are units other than bytes. More than `max_ranges` ranges, counted after merging, give the whole file.
-pub(crate) fn select(header: &[u8], size: u64, max_ranges: usize) -> Selection {
+pub fn select(header: &[u8], size: u64, max_ranges: usize) -> Selection {
     let Some(specs) = parse(header) else { return Selection::Whole };
     let ranges = merge(specs.into_iter().filter_map(|spec| resolve(spec, size)).collect());
     if ranges.is_empty() {

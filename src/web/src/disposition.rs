@@ -4,7 +4,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What a browser is to do with a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Disposition {
+pub enum Disposition {
     /// Show or play it.
     Inline,
     /// Save it.
@@ -31,7 +31,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
 
 /// The header's value: the name as plain ASCII for old clients and in full for all others. What could end the
 /// header, leave the folder it is saved in or disguise the name becomes `_`.
-pub(crate) fn header(disposition: Disposition, name: &str) -> String {
+pub fn header(disposition: Disposition, name: &str) -> String {
     let kind = match disposition {
         Disposition::Inline => "inline",
         Disposition::Attachment => "attachment",

@@ -10,9 +10,6 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Uri};
 
-use crate::route::Route;
-use crate::service::Gateway;
-
 /// Header lines that a plain request has at most.
 const MAX_HEADERS: usize = 64;
 
@@ -29,13 +26,12 @@ pub(super) enum Parsed {
 /// A GET or HEAD without a body.
 pub(super) struct PlainRequest {
     pub(super) parts: Parts,
-    pub(super) route: Result<Route, String>,
     /// Whether it is the client's last one.
     pub(super) closes: bool,
 }
 
 /// Looks at what was read of a connection, which is not empty.
-pub(super) fn parse(read: &mut BytesMut, gateway: &Gateway) -> Parsed {
+pub(super) fn parse(read: &mut BytesMut) -> Parsed {
     let mut lines = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut []);
     let len = match request.parse_with_uninit_headers(read, &mut lines) {
@@ -58,10 +54,7 @@ pub(super) fn parse(read: &mut BytesMut, gateway: &Gateway) -> Parsed {
     if let Some(parts) = plain
         && let Some(closes) = closes(&parts.headers)
     {
-        let route = gateway.route(&parts);
-        if route.as_ref().ok().is_none_or(Route::is_plain) {
-            return Parsed::Plain(Box::new(PlainRequest { parts, route, closes }));
-        }
+        return Parsed::Plain(Box::new(PlainRequest { parts, closes }));
     }
     put_back(read, &taken);
     Parsed::Other
@@ -140,7 +133,6 @@ fn put_back(read: &mut BytesMut, taken: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
 
     fn kind(parsed: &Parsed) -> &'static str {
         match parsed {
@@ -150,9 +142,8 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn only_plain_requests_are_taken() {
-        let gateway = Gateway::new(&Config::default());
+    #[test]
+    fn only_plain_requests_are_taken() {
         for (text, wanted) in [
             ("GET /files/x HTTP/1.1\r\n\r\n", "plain"),
             ("\r\nHEAD /files/a/b/c?download HTTP/1.1\r\nHost: x\r\nRange: bytes=0-\r\n\r\n", "plain"),
@@ -168,8 +159,6 @@ mod tests {
             ("DELETE /files/x HTTP/1.1\r\n\r\n", "other"),
             ("GET /files/x HTTP/1.0\r\n\r\n", "other"),
             ("GET http://a/files/x HTTP/1.1\r\n\r\n", "other"),
-            ("GET /tus/x HTTP/1.1\r\n\r\n", "other"),
-            ("GET /files HTTP/1.1\r\n\r\n", "other"),
             ("GET /files/x HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "other"),
             ("GET /files/x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", "other"),
             ("GET /files/x HTTP/1.1\r\nExpect: 100-continue\r\n\r\n", "other"),
@@ -184,7 +173,7 @@ mod tests {
                 read.truncate(text.len());
             }
             let whole = read.clone();
-            let parsed = parse(&mut read, &gateway);
+            let parsed = parse(&mut read);
             assert_eq!(kind(&parsed), wanted, "{text:?}");
             match parsed {
                 Parsed::Plain(_) => assert_eq!(read, "behind", "{text:?}"),
@@ -193,17 +182,16 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_plain_request_is_read_to_its_last_header() {
-        let gateway = Gateway::new(&Config::default());
+    #[test]
+    fn a_plain_request_is_read_to_its_last_header() {
         let text =
             "GET /files/x?download HTTP/1.1\r\nhost: a\r\nX: \u{e9}\r\nX:  two \r\nConnection: close\r\n\r\n";
-        let Parsed::Plain(request) = parse(&mut BytesMut::from(text), &gateway) else { panic!() };
+        let Parsed::Plain(request) = parse(&mut BytesMut::from(text)) else { panic!() };
         let headers = &request.parts.headers;
         assert_eq!(request.parts.uri, "/files/x?download");
         assert_eq!((headers.len(), &headers["Host"]), (4, &HeaderValue::from_static("a")));
         let values: Vec<&[u8]> = headers.get_all("x").iter().map(HeaderValue::as_bytes).collect();
         assert_eq!(values, ["\u{e9}".as_bytes(), b"two"]);
-        assert!(request.closes && request.route.is_ok_and(|route| route.is_plain()));
+        assert!(request.closes);
     }
 }

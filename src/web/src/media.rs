@@ -34,7 +34,7 @@ const EXTENSIONS: &[(&str, &str)] = &[
 
 /// A file's content type: as stored, else guessed from its name, else from its id. Something that is no type,
 /// would not fit in a header, or says only that nothing is known, does not count.
-pub(crate) fn content_type(stored: &str, name: &str, file: &str) -> String {
+pub fn content_type(stored: &str, name: &str, file: &str) -> String {
     if is_type(stored) && stored != UNKNOWN {
         return stored.to_owned();
     }
@@ -49,7 +49,7 @@ fn guess(name: &str) -> Option<&'static str> {
 }
 
 /// Whether a text reads `type/subtype`, parameters allowed, in printable ASCII.
-pub(crate) fn is_type(text: &str) -> bool {
+pub fn is_type(text: &str) -> bool {
     let is_token = |text: &str| {
         !text.is_empty()
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
@@ -65,7 +65,7 @@ fn essence(content_type: &str) -> &str {
 }
 
 /// What browsers play, or show without running anything in it, is inline. An SVG can hold scripts.
-pub(crate) fn disposition(content_type: &str) -> Disposition {
+pub fn disposition(content_type: &str) -> Disposition {
     let essence = essence(content_type).to_ascii_lowercase();
     let shown = match essence.split_once('/') {
         Some(("video" | "audio", _)) => true,
@@ -76,7 +76,7 @@ pub(crate) fn disposition(content_type: &str) -> Disposition {
 }
 
 /// The name to save a file under: its own, else its id with an extension that fits its type.
-pub(crate) fn file_name(name: &str, file: &str, content_type: &str) -> String {
+pub fn file_name(name: &str, file: &str, content_type: &str) -> String {
     if !name.is_empty() {
         return name.to_owned();
     }

@@ -9,7 +9,7 @@ use hyper::http::uri::Authority;
 
 /// The names that are known to be the gateway's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Hosts {
+pub struct Hosts {
     /// In lower case.
     named: Vec<String>,
     any: bool,
@@ -17,7 +17,7 @@ pub(crate) struct Hosts {
 
 impl Hosts {
     /// As configured, and the machine's own name; a `*` is any name.
-    pub(crate) fn new(configured: &[String], own: &str) -> Hosts {
+    pub fn new(configured: &[String], own: &str) -> Hosts {
         let named = configured.iter().map(String::as_str).chain([own]).map(str::to_ascii_lowercase).collect();
         Hosts { named, any: configured.iter().any(|name| name == "*") }
     }
@@ -26,7 +26,7 @@ impl Hosts {
     ///
     /// # Errors
     /// The name, if it may be anybody's.
-    pub(crate) fn check(&self, request: &Parts) -> Result<(), String> {
+    pub fn check(&self, request: &Parts) -> Result<(), String> {
         let Some(host) = called(request) else {
             // No browser leaves it out.
             return Ok(());
@@ -47,7 +47,7 @@ impl Hosts {
 }
 
 /// What the client calls this server, with a port or without.
-pub(crate) fn called(request: &Parts) -> Option<&str> {
+pub fn called(request: &Parts) -> Option<&str> {
     let told = || request.headers.get(HOST).and_then(|host| host.to_str().ok());
     request.uri.authority().map(Authority::as_str).or_else(told)
 }

@@ -20,11 +20,12 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::Config;
-use crate::lane::{Lane, Limits, Next};
+use crate::lane::{Lane, Next, Patience};
 use crate::refusal::Refusal;
 use crate::seat::Seats;
-use crate::service::Gateway;
+use crate::served::Served;
+use crate::server::Limits;
+use crate::site::Site;
 use crate::stream::ClientStream;
 
 /// The longest request header, in bytes.
@@ -77,7 +78,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
 impl Protocols {
     /// As configured. `shutdown` lets requests under way finish, `abort` does not.
     pub(crate) fn new(
-        config: &Config,
+        limits: &Limits,
         tracker: TaskTracker,
         shutdown: CancellationToken,
         abort: CancellationToken,
@@ -85,7 +86,7 @@ impl Protocols {
         let mut http1 = http1::Builder::new();
         http1
             .timer(TokioTimer::new())
-            .header_read_timeout(config.header_timeout)
+            .header_read_timeout(limits.header_timeout)
             .max_header_size(MAX_HEADER)
             .max_buf_size(MAX_BUFFER);
         let mut http2 = http2::Builder::new(Tasks { tracker, abort: abort.clone() });
@@ -101,8 +102,8 @@ impl Protocols {
         Protocols {
             http1,
             http2,
-            idle: config.header_timeout,
-            progress_timeout: config.progress_timeout,
+            idle: limits.header_timeout,
+            progress_timeout: limits.progress_timeout,
             shutdown,
             abort,
         }
@@ -110,30 +111,30 @@ impl Protocols {
 
     /// Serves a connection until it ends, or until requests under way were answered after `shutdown`. Requests that share it
     /// take their places from `permits`.
-    pub(crate) async fn serve(
+    pub(crate) async fn serve<S: Site>(
         &self,
         mut stream: TcpStream,
         (peer, client): (SocketAddr, Client),
-        gateway: Arc<Gateway>,
+        served: Arc<Served<S>>,
         permits: Arc<Semaphore>,
     ) {
-        let limits = Limits {
+        let patience = Patience {
             idle: self.idle,
             progress_timeout: self.progress_timeout,
             shutdown: &self.shutdown,
             abort: &self.abort,
         };
         // What is held to a rate is counted byte by byte, and never sent so fast that a copy mattered.
-        let served = match client.is_limited() {
+        let left = match client.is_limited() {
             true => Ok(Next::HandOver(Bytes::new())),
-            false => Lane::new(&mut stream, peer, &gateway, limits).serve().await,
+            false => Lane::new(&mut stream, peer, &served, patience).serve().await,
         };
         // What follows is boxed, for most connections wait in the lane, and never need its state, which is large.
-        match served {
+        match left {
             Ok(Next::HandOver(read)) => {
                 let mut stream = ClientStream::new(stream, self.progress_timeout, client);
                 stream.put_back(read);
-                Box::pin(self.serve_rest(stream, peer, gateway, Seats::new(permits))).await;
+                Box::pin(self.serve_rest(stream, peer, served, Seats::new(permits))).await;
             }
             Ok(Next::Close) => {
                 let mut stream = Box::new(ClientStream::new(stream, self.progress_timeout, client));
@@ -146,11 +147,11 @@ impl Protocols {
     }
 
     /// Serves what the lane leaves: HTTP/2, and HTTP/1.1 from the first request on that is no plain one.
-    async fn serve_rest(
+    async fn serve_rest<S: Site>(
         &self,
         mut stream: ClientStream<TcpStream>,
         peer: SocketAddr,
-        gateway: Arc<Gateway>,
+        served: Arc<Served<S>>,
         seats: Seats,
     ) {
         let is_http2 = tokio::select! {
@@ -158,8 +159,8 @@ impl Protocols {
             () = self.shutdown.cancelled() => return,
         };
         let answer = service_fn(|request| {
-            let (gateway, seats) = (gateway.clone(), seats.clone());
-            async move { Ok::<_, Infallible>(gateway.answer(request, peer, &seats).await) }
+            let (served, seats) = (served.clone(), seats.clone());
+            async move { Ok::<_, Infallible>(served.answer(request, peer, &seats).await) }
         });
         let ended = match is_http2 {
             Ok(true) => {
@@ -179,17 +180,17 @@ impl Protocols {
     }
 
     /// Reads one request of a connection over a limit, so that the answer is not lost to a reset, and answers `full`.
-    pub(crate) async fn turn_away(
+    pub(crate) async fn turn_away<S: Site>(
         &self,
         stream: TcpStream,
         peer: SocketAddr,
-        gateway: Arc<Gateway>,
+        served: Arc<Served<S>>,
         full: Refusal,
         patience: Duration,
     ) {
         let stream = ClientStream::new(stream, self.progress_timeout, Client::unlimited());
         let answer = service_fn(move |request| {
-            std::future::ready(Ok::<_, Infallible>(gateway.turn_away(request, peer, full.clone())))
+            std::future::ready(Ok::<_, Infallible>(served.turn_away(request, peer, full.clone())))
         });
         let connection = self.http1.clone().keep_alive(false).serve_connection(TokioIo::new(stream), answer);
         // However it ends, there is nobody left to tell.

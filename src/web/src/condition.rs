@@ -8,16 +8,16 @@ use hyper::header::{HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_R
 
 /// What tells one version of a file from another.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Validators {
+pub struct Validators {
     /// A strong entity tag, with its quotes.
-    pub(crate) etag: String,
+    pub etag: String,
     /// When the file was stored, in whole seconds; `None` if not known.
-    pub(crate) modified: Option<SystemTime>,
+    pub modified: Option<SystemTime>,
 }
 
 /// What the conditions of a request come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// Answer as if there were none.
     Proceed,
     /// 304: the client has this version.
@@ -31,7 +31,7 @@ const LAST_SECOND: u64 = 253_402_300_799;
 
 /// A file's time in milliseconds since 1970 as an HTTP date tells it: whole seconds, not in the future (RFC
 /// 9110, section 8.8.2.1). `None` for 0, which stands for "not known", and for times no HTTP date can tell.
-pub(crate) fn modified(created_ms: i64, now: SystemTime) -> Option<SystemTime> {
+pub fn modified(created_ms: i64, now: SystemTime) -> Option<SystemTime> {
     let seconds = u64::try_from(created_ms).ok().filter(|millis| *millis > 0)? / 1000;
     let seconds_now = now.duration_since(UNIX_EPOCH).ok()?.as_secs();
     let seconds = seconds.min(seconds_now);
@@ -40,7 +40,7 @@ pub(crate) fn modified(created_ms: i64, now: SystemTime) -> Option<SystemTime> {
 
 /// Evaluates everything but If-Range. Dates that cannot be read are ignored, as are all dates where the
 /// file's own is not known.
-pub(crate) fn evaluate(headers: &HeaderMap, file: &Validators) -> Verdict {
+pub fn evaluate(headers: &HeaderMap, file: &Validators) -> Verdict {
     if headers.contains_key(IF_MATCH) {
         if !lists(headers, IF_MATCH, |tag| strongly_equal(tag, &file.etag)) {
             return Verdict::Failed;
@@ -64,7 +64,7 @@ pub(crate) fn evaluate(headers: &HeaderMap, file: &Validators) -> Verdict {
 
 /// Whether If-Range lets a Range header count: there is none, or it names exactly this version. A weak tag
 /// never does.
-pub(crate) fn range_counts(headers: &HeaderMap, file: &Validators) -> bool {
+pub fn range_counts(headers: &HeaderMap, file: &Validators) -> bool {
     let mut values = headers.get_all(IF_RANGE).iter();
     match (values.next(), values.next()) {
         (None, _) => true,

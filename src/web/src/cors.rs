@@ -18,7 +18,7 @@ const MAX_AGE: &str = "86400";
 
 /// Whom the gateway is open to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Cors {
+pub enum Cors {
     /// Nobody else: no header at all.
     Off,
     /// Everybody.
@@ -29,7 +29,7 @@ pub(crate) enum Cors {
 
 impl Cors {
     /// As configured: an empty list is off, a `*` in it is everybody.
-    pub(crate) fn new(origins: &[String]) -> Cors {
+    pub fn new(origins: &[String]) -> Cors {
         if origins.is_empty() {
             Cors::Off
         } else if origins.iter().any(|origin| origin == "*") {
@@ -40,7 +40,7 @@ impl Cors {
     }
 
     /// Adds to `answer` what a request with these headers is to be told.
-    pub(crate) fn apply(&self, request: &HeaderMap, answer: &mut HeaderMap) {
+    pub fn apply(&self, request: &HeaderMap, answer: &mut HeaderMap) {
         let allowed = match self {
             Cors::Off => return,
             Cors::Any => HeaderValue::from_static("*"),
@@ -57,7 +57,7 @@ impl Cors {
     }
 
     /// Whether pages of this origin are let in.
-    pub(crate) fn lists(&self, origin: &HeaderValue) -> bool {
+    pub fn lists(&self, origin: &HeaderValue) -> bool {
         match self {
             Cors::Off => false,
             Cors::Any => true,
@@ -66,7 +66,7 @@ impl Cors {
     }
 
     /// Adds to the answer of an OPTIONS request what a preflight asks for. `methods` are those that exist there.
-    pub(crate) fn apply_preflight(&self, request: &HeaderMap, methods: &'static str, answer: &mut HeaderMap) {
+    pub fn apply_preflight(&self, request: &HeaderMap, methods: &'static str, answer: &mut HeaderMap) {
         if *self != Cors::Off && request.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
             answer.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
             answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOWED));

@@ -9,7 +9,7 @@ use crate::host;
 
 /// Whether a request that changes something comes from where it may come from: no page at all, a page of this
 /// gateway, or one of an origin that is configured.
-pub(crate) fn may_change(request: &Parts, cors: &Cors) -> bool {
+pub fn may_change(request: &Parts, cors: &Cors) -> bool {
     // Browsers say it themselves, and scripts cannot forge it.
     let site = request.headers.get("sec-fetch-site");
     if site.is_some_and(|site| site == "same-origin") {

@@ -3,15 +3,17 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use hyper::http::request::Parts;
 use hyper::{Method, StatusCode, Uri};
 
-use crate::metrics::HttpMetrics;
+use crate::metrics::SiteMetrics;
 
 /// Follows a request to the end of its answer, however that comes about; logs it when dropped.
 #[derive(Debug)]
 pub(crate) struct Access {
+    metrics: &'static SiteMetrics,
     peer: SocketAddr,
-    /// Which part of the gateway it is about.
+    /// Which part of the site it is about.
     route: &'static str,
     method: Method,
     uri: Uri,
@@ -22,12 +24,18 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    pub(crate) fn begin(peer: SocketAddr, route: &'static str, method: &Method, uri: &Uri) -> Access {
+    pub(crate) fn begin(
+        metrics: &'static SiteMetrics,
+        peer: SocketAddr,
+        route: &'static str,
+        request: &Parts,
+    ) -> Access {
         Access {
+            metrics,
             peer,
             route,
-            method: method.clone(),
-            uri: uri.clone(),
+            method: request.method.clone(),
+            uri: request.uri.clone(),
             began: Instant::now(),
             status: None,
             bytes: 0,
@@ -59,7 +67,7 @@ impl Access {
 impl Drop for Access {
     fn drop(&mut self) {
         let took = self.began.elapsed();
-        HttpMetrics::global().answered(self.route, &self.method, self.status, took, self.bytes);
+        self.metrics.answered(self.route, &self.method, self.status, took, self.bytes);
         tracing::debug!(
             peer = %self.peer,
             method = %self.method,

@@ -1,6 +1,7 @@
-//! What the gateway counts, beside what every server counts.
+//! What is counted of a site, beside what every server counts.
 
-use std::sync::LazyLock;
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::{Method, StatusCode};
@@ -23,9 +24,9 @@ struct RequestLabels {
     status: u16,
 }
 
-/// The gateway's metrics, one set for the process.
+/// The metrics of one kind of site, one set for the process.
 #[derive(Debug)]
-pub(crate) struct HttpMetrics {
+pub(crate) struct SiteMetrics {
     requests: Family<RequestLabels, Counter>,
     seconds: Family<RouteLabels, Histogram, Seconds>,
     pub(crate) bytes_in: Counter,
@@ -34,15 +35,17 @@ pub(crate) struct HttpMetrics {
     uploads: Gauge,
 }
 
-impl HttpMetrics {
-    /// Those of this process; registered at the first call.
-    pub(crate) fn global() -> &'static HttpMetrics {
-        static METRICS: LazyLock<HttpMetrics> = LazyLock::new(HttpMetrics::register);
-        &METRICS
+impl SiteMetrics {
+    /// Those of the sites of this name; registered at the first call. There are few names, and they stay.
+    pub(crate) fn of(name: &'static str) -> &'static SiteMetrics {
+        static ALL: LazyLock<Mutex<HashMap<&'static str, &'static SiteMetrics>>> =
+            LazyLock::new(Mutex::default);
+        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(name).or_insert_with(|| Box::leak(Box::new(SiteMetrics::register(name))))
     }
 
-    fn register() -> HttpMetrics {
-        let metrics = HttpMetrics {
+    fn register(name: &str) -> SiteMetrics {
+        let metrics = SiteMetrics {
             requests: Family::default(),
             seconds: Family::new_with_constructor(Seconds),
             bytes_in: Counter::default(),
@@ -50,17 +53,15 @@ impl HttpMetrics {
             connections: Gauge::default(),
             uploads: Gauge::default(),
         };
-        let all = Metrics::global();
-        all.register("tnv_http_requests", "Answers by route, method and status", metrics.requests.clone());
-        all.register(
-            "tnv_http_request_seconds",
-            "From a request's header to the end of its answer",
-            metrics.seconds.clone(),
-        );
-        all.register("tnv_http_bytes_in", "Bytes of requests' bodies", metrics.bytes_in.clone());
-        all.register("tnv_http_bytes_out", "Bytes of answers' bodies", metrics.bytes_out.clone());
-        all.register("tnv_http_connections", "Connections open now", metrics.connections.clone());
-        all.register("tnv_http_uploads", "Bodies of uploads on their way now", metrics.uploads.clone());
+        let (all, name) = (Metrics::global(), |what| format!("tnv_{name}_{what}"));
+        let requests = metrics.requests.clone();
+        all.register(&name("requests"), "Answers by route, method and status", requests);
+        let help = "From a request's header to the end of its answer";
+        all.register(&name("request_seconds"), help, metrics.seconds.clone());
+        all.register(&name("bytes_in"), "Bytes of requests' bodies", metrics.bytes_in.clone());
+        all.register(&name("bytes_out"), "Bytes of answers' bodies", metrics.bytes_out.clone());
+        all.register(&name("connections"), "Connections open now", metrics.connections.clone());
+        all.register(&name("uploads"), "Bodies of uploads on their way now", metrics.uploads.clone());
         metrics
     }
 
@@ -105,7 +106,7 @@ fn known(method: &Method) -> &'static str {
 }
 
 /// Something that is counted while it lasts.
-pub(crate) struct Counted(Gauge);
+pub struct Counted(Gauge);
 
 impl Counted {
     fn new(gauge: &Gauge) -> Counted {

@@ -11,15 +11,17 @@ use hyper::body::{Body as _, Incoming};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::metrics::HttpMetrics;
+use crate::metrics::SiteMetrics;
 use crate::refusal::Refusal;
 
 /// How fast what is kept in memory must come on average, in bytes per second.
 const MIN_RATE: u64 = 64 * 1024;
 
 /// The body of a request. Its first read is what makes the server answer `Expect: 100-continue`.
-pub(crate) struct Inflow {
-    body: Incoming,
+pub struct Inflow {
+    /// `None` where there is none.
+    body: Option<Incoming>,
+    metrics: &'static SiteMetrics,
     /// What came and was not taken yet.
     chunk: Bytes,
     patience: Duration,
@@ -31,7 +33,7 @@ pub(crate) struct Inflow {
 /// A body that is not what it should be, with a sentence for the client. Travels as an [`io::Error`].
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Fault(pub(crate) String);
+pub(crate) struct Fault(String);
 
 impl Fault {
     pub(crate) fn error(sentence: impl Into<String>) -> io::Error {
@@ -41,19 +43,27 @@ impl Fault {
 
 impl Inflow {
     /// A body that may stand still for `patience`.
-    pub(crate) fn new(body: Incoming, patience: Duration) -> Inflow {
-        Inflow { body, chunk: Bytes::new(), patience, timer: Box::pin(sleep(patience)), waiting: false }
+    pub(crate) fn new(body: Option<Incoming>, metrics: &'static SiteMetrics, patience: Duration) -> Inflow {
+        Inflow {
+            body,
+            metrics,
+            chunk: Bytes::new(),
+            patience,
+            timer: Box::pin(sleep(patience)),
+            waiting: false,
+        }
     }
 
     /// The next bytes, at least one; none at the end.
-    pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         while self.chunk.is_empty() {
-            match Pin::new(&mut self.body).poll_frame(cx) {
+            let Some(body) = &mut self.body else { return Poll::Ready(Ok(Bytes::new())) };
+            match Pin::new(body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     self.waiting = false;
                     // Trailers mean nothing here.
                     self.chunk = frame.into_data().unwrap_or_default();
-                    HttpMetrics::global().bytes_in.inc_by(self.chunk.len() as u64);
+                    self.metrics.bytes_in.inc_by(self.chunk.len() as u64);
                 }
                 Poll::Ready(Some(Err(error))) => {
                     return Poll::Ready(Err(io::Error::new(ErrorKind::UnexpectedEof, error)));
@@ -75,7 +85,7 @@ impl Inflow {
     }
 
     /// The next bytes, at least one; none at the end.
-    pub(crate) async fn chunk(&mut self) -> io::Result<Bytes> {
+    pub async fn chunk(&mut self) -> io::Result<Bytes> {
         std::future::poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
@@ -83,16 +93,12 @@ impl Inflow {
     ///
     /// # Errors
     /// 413 for a longer one; a [`refusal`] if it does not arrive.
-    pub(crate) async fn whole(&mut self, limit: usize) -> Result<Bytes, Refusal> {
+    pub async fn whole(&mut self, limit: usize) -> Result<Bytes, Refusal> {
         self.whole_seen(limit, |_| {}).await
     }
 
     /// The same, with each chunk shown to `see` as it comes.
-    pub(crate) async fn whole_seen(
-        &mut self,
-        limit: usize,
-        see: impl FnMut(&[u8]),
-    ) -> Result<Bytes, Refusal> {
+    pub async fn whole_seen(&mut self, limit: usize, see: impl FnMut(&[u8])) -> Result<Bytes, Refusal> {
         let patience = self.patience + Duration::from_secs(limit as u64 / MIN_RATE);
         let gathered = tokio::time::timeout(patience, self.gather(limit, see)).await;
         gathered.unwrap_or_else(|_| Err(refusal(&ErrorKind::TimedOut.into())))
@@ -116,7 +122,7 @@ impl Inflow {
 }
 
 /// What to tell a client whose body could not be read, if it is still there.
-pub(crate) fn refusal(error: &io::Error) -> Refusal {
+pub fn refusal(error: &io::Error) -> Refusal {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Fault>()) {
         Some(fault) => Refusal::new(StatusCode::BAD_REQUEST, fault.0.clone()),
         None if error.kind() == ErrorKind::TimedOut => {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::ReusableBoxFuture;
 
 use super::BodyError;
-use super::reader::{Bookmark, FileReader};
+use super::reader::{Bookmark, Reader};
 use crate::seat::{Seat, Seats};
 
 /// A body's bytes. A client that takes none of them for too long is not asked: what it holds up is let go, and got again
@@ -25,7 +25,7 @@ pub(super) struct Supply {
 
 enum Content {
     Text(Bytes),
-    File(Flow),
+    Pieces(Flow),
     /// Let go, with what is needed to go on.
     Parked(Option<(Bookmark, Seats)>),
     /// Everything was given, or an error.
@@ -34,7 +34,7 @@ enum Content {
 
 /// The next chunk on its way, and the reader that fetches it.
 struct Flow {
-    next: ReusableBoxFuture<'static, (FileReader, Result<Bytes, BodyError>)>,
+    next: ReusableBoxFuture<'static, (Box<Reader>, Result<Bytes, BodyError>)>,
     bookmark: Bookmark,
 }
 
@@ -43,9 +43,9 @@ impl Supply {
         Supply::new(Content::Text(text))
     }
 
-    pub(super) fn file(reader: FileReader) -> Supply {
+    pub(super) fn pieces(reader: Box<Reader>) -> Supply {
         let bookmark = reader.bookmark();
-        Supply::new(Content::File(Flow { next: ReusableBoxFuture::new(reader.next()), bookmark }))
+        Supply::new(Content::Pieces(Flow { next: ReusableBoxFuture::new(reader.next()), bookmark }))
     }
 
     fn new(content: Content) -> Supply {
@@ -66,7 +66,7 @@ impl Supply {
         }
         match &mut self.content {
             Content::Text(text) => Poll::Ready(Ok(std::mem::take(text))),
-            Content::File(flow) => {
+            Content::Pieces(flow) => {
                 let Poll::Ready((reader, chunk)) = flow.next.poll(cx) else {
                     self.waiting = Some(cx.waker().clone());
                     return Poll::Pending;
@@ -89,7 +89,7 @@ impl Supply {
         let place = self.seat.take().map(|(_, seats)| seats);
         self.content = match std::mem::replace(&mut self.content, Content::Over) {
             Content::Text(_) => Content::Parked(None),
-            Content::File(flow) => Content::Parked(place.map(|seats| (flow.bookmark, seats))),
+            Content::Pieces(flow) => Content::Parked(place.map(|seats| (flow.bookmark, seats))),
             rest => rest,
         };
     }
@@ -101,7 +101,7 @@ impl Supply {
         };
         self.seat = Some((seats.take().ok_or(BodyError::Crowded)?, seats));
         self.content =
-            Content::File(Flow { next: ReusableBoxFuture::new(bookmark.reader().next()), bookmark });
+            Content::Pieces(Flow { next: ReusableBoxFuture::new(bookmark.reader().next()), bookmark });
         Ok(())
     }
 

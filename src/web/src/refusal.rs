@@ -19,7 +19,7 @@ const RETRY_SECONDS: &str = "2";
 
 /// Why a request is not answered as asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub struct Refusal {
     status: StatusCode,
     sentence: Cow<'static, str>,
     /// Headers that belong to this status.
@@ -27,49 +27,50 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    pub(crate) fn new(status: StatusCode, sentence: impl Into<Cow<'static, str>>) -> Refusal {
+    /// This status, with a sentence for people.
+    pub fn new(status: StatusCode, sentence: impl Into<Cow<'static, str>>) -> Refusal {
         Refusal { status, sentence: sentence.into(), headers: Vec::new() }
     }
 
     /// 400.
-    pub(crate) fn bad(sentence: impl Into<Cow<'static, str>>) -> Refusal {
+    pub fn bad(sentence: impl Into<Cow<'static, str>>) -> Refusal {
         Refusal::new(StatusCode::BAD_REQUEST, sentence)
     }
 
     /// 413.
-    pub(crate) fn too_large(sentence: impl Into<Cow<'static, str>>) -> Refusal {
+    pub fn too_large(sentence: impl Into<Cow<'static, str>>) -> Refusal {
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, sentence)
     }
 
     /// 503: there is no place for one more connection.
-    pub(crate) fn full() -> Refusal {
+    pub fn full() -> Refusal {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many connections; try again soon")
     }
 
     /// 429: nor for one more of this client.
-    pub(crate) fn full_for_client() -> Refusal {
+    pub fn full_for_client() -> Refusal {
         let sentence = "too many connections from your address; close some, or try again soon";
         Refusal::new(StatusCode::TOO_MANY_REQUESTS, sentence)
             .with(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS))
     }
 
     /// 421: this name may be anybody's.
-    pub(crate) fn host(name: &str) -> Refusal {
+    pub fn host(name: &str) -> Refusal {
         let sentence = format!(
-            "pages under the name {name} may not do this over plain http; if it is the gateway's own, add it to \
-             hosts in the gateway's configuration"
+            "pages under the name {name} may not do this over plain http; if it is this server's own, add it to \
+             hosts in its configuration"
         );
         Refusal::new(StatusCode::MISDIRECTED_REQUEST, sentence)
     }
 
     /// 405 where only `methods` exist.
-    pub(crate) fn method(method: &Method, methods: &'static str) -> Refusal {
+    pub fn method(method: &Method, methods: &'static str) -> Refusal {
         let sentence = format!("{method} is not possible here, only {methods}");
         Refusal::new(StatusCode::METHOD_NOT_ALLOWED, sentence).with(ALLOW, HeaderValue::from_static(methods))
     }
 
     /// 416 of a file of this size.
-    pub(crate) fn range(size: u64) -> Refusal {
+    pub fn range(size: u64) -> Refusal {
         let sentence = format!("the range lies outside the file, which has {size} bytes");
         let refusal = Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, sentence)
             .with(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
@@ -80,24 +81,24 @@ impl Refusal {
     }
 
     /// What it says to people.
-    pub(crate) fn sentence(&self) -> &str {
+    pub fn sentence(&self) -> &str {
         &self.sentence
     }
 
     /// The same with one more header.
-    pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Refusal {
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Refusal {
         self.headers.push((name, value));
         self
     }
 
     /// What a failure behind the gateway means to its client; the failure itself is logged here. `subject` is
     /// what was asked for.
-    pub(crate) fn upstream(error: &ClientError, subject: &dyn std::fmt::Display) -> Refusal {
+    pub fn upstream(error: &ClientError, subject: &dyn std::fmt::Display) -> Refusal {
         Refusal::of(error).logged(error, subject)
     }
 
     /// What a failed upload means to its client; as [`Refusal::upstream`].
-    pub(crate) fn upload(error: &ClientError, subject: &dyn std::fmt::Display) -> Refusal {
+    pub fn upload(error: &ClientError, subject: &dyn std::fmt::Display) -> Refusal {
         let refusal = match error {
             ClientError::Local { source, .. } => inflow::refusal(source),
             ClientError::Uncertain { .. } => Refusal::new(
@@ -111,7 +112,7 @@ impl Refusal {
 
     /// The same for one that came in the request's body: if the client is the reason, `outcome` tells it what has become
     /// of what had arrived.
-    pub(crate) fn received(error: &ClientError, subject: &dyn std::fmt::Display, outcome: &str) -> Refusal {
+    pub fn received(error: &ClientError, subject: &dyn std::fmt::Display, outcome: &str) -> Refusal {
         match error {
             ClientError::Local { source, .. } => {
                 let mut refusal = inflow::refusal(source);
@@ -123,7 +124,7 @@ impl Refusal {
     }
 
     /// What it means if it cannot be told how far an upload has come.
-    pub(crate) fn parts(error: &ClientError, subject: &dyn std::fmt::Display) -> Refusal {
+    pub fn parts(error: &ClientError, subject: &dyn std::fmt::Display) -> Refusal {
         if error.code() != Some(ErrorCode::INTERNAL) {
             return Refusal::upload(error, subject);
         }
@@ -193,12 +194,12 @@ impl Refusal {
     }
 
     /// 404 of a file.
-    pub(crate) fn not_found() -> Refusal {
+    pub fn not_found() -> Refusal {
         Refusal::new(StatusCode::NOT_FOUND, "there is no such file")
     }
 
     /// The answer. Never kept by a cache: the next try may go better.
-    pub(crate) fn into_response(self) -> Response<Body> {
+    pub fn into_response(self) -> Response<Body> {
         let mut response = Response::new(Body::text(format!("{}\n", self.sentence)));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();

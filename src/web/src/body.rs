@@ -1,6 +1,7 @@
-//! Bodies of answers. A file is pulled from its storage as fast as the client takes it. A body that is dropped cancels
-//! the download behind it.
+//! Bodies of answers. What is in the cluster is pulled from its storage as fast as the client takes it. A body that is
+//! dropped cancels the download behind it.
 
+mod piece;
 mod reader;
 mod stream;
 mod supply;
@@ -8,7 +9,8 @@ mod supply;
 use bytes::Bytes;
 use tnv_client::ClientError;
 
-pub(crate) use reader::{FileReader, FileSource, Part};
+pub use piece::{Piece, Stored, StoredFile};
+pub(crate) use reader::{Part, Reader};
 pub(crate) use stream::BodyStream;
 
 /// Why a body ends before its time. The connection or stream is cut off, so that nobody takes what came for the whole.
@@ -17,8 +19,8 @@ pub(crate) enum BodyError {
     /// No storage gives the rest.
     #[error(transparent)]
     Upstream(#[from] ClientError),
-    /// A download was not as long as it had to be.
-    #[error("the storage sent {0}")]
+    /// A piece was not as long as it had to be.
+    #[error("its source gave {0}")]
     Length(&'static str),
     /// The client has stood still, and the file is another one now.
     #[error("the file was replaced")]
@@ -32,7 +34,7 @@ pub(crate) enum BodyError {
 }
 
 /// The body of an answer, of known length.
-pub(crate) struct Body {
+pub struct Body {
     len: u64,
     content: Content,
 }
@@ -40,32 +42,49 @@ pub(crate) struct Body {
 /// Where the bytes of a body are.
 pub(crate) enum Content {
     Text(Bytes),
-    File(Box<FileReader>),
+    Pieces(Box<Reader>),
 }
 
 impl Body {
     /// These bytes.
-    pub(crate) fn text(text: impl Into<Bytes>) -> Body {
+    pub fn text(text: impl Into<Bytes>) -> Body {
         let text = text.into();
         Body { len: text.len() as u64, content: Content::Text(text) }
     }
 
     /// Nothing.
-    pub(crate) fn empty() -> Body {
+    pub fn empty() -> Body {
         Body::text(Bytes::new())
     }
 
-    /// What `reader` gives, which is `len` bytes.
-    pub(crate) fn file(reader: FileReader, len: u64) -> Body {
-        Body { len, content: Content::File(Box::new(reader)) }
+    /// These pieces, one behind the other. The first that lies in the cluster is opened, so that what is wrong with it can
+    /// still become a status.
+    ///
+    /// # Errors
+    /// If no storage has it.
+    pub async fn open(pieces: Vec<Piece>) -> Result<Body, ClientError> {
+        let len = pieces.iter().map(Piece::len).fold(0, u64::saturating_add);
+        Ok(Body { len, content: Content::Pieces(Reader::open(pieces).await?) })
     }
 
     /// How many bytes it has.
-    pub(crate) fn len(&self) -> u64 {
+    pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Where its bytes are.
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether a storage has said that what was opened are bytes of the very file they were asked of.
+    pub fn is_checked(&self) -> bool {
+        match &self.content {
+            Content::Text(_) => true,
+            Content::Pieces(reader) => reader.is_checked(),
+        }
+    }
+
     pub(crate) fn into_content(self) -> Content {
         self.content
     }

@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 
 /// What separates the parts of a form.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Boundary {
+pub struct Boundary {
     /// Line break, two hyphens, boundary, two hyphens, line break.
     tail: Vec<u8>,
 }
@@ -18,7 +18,7 @@ impl Boundary {
     ///
     /// # Errors
     /// A sentence for the client if it is a form without a boundary.
-    pub(crate) fn of(content_type: &str) -> Result<Option<Boundary>, String> {
+    pub fn of(content_type: &str) -> Result<Option<Boundary>, String> {
         let (essence, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
         if !essence.trim().eq_ignore_ascii_case("multipart/form-data") {
             return Ok(None);
@@ -164,7 +164,7 @@ fn part_header(lines: &[u8]) -> Result<PartHeader, String> {
 }
 
 /// The file name in a Content-Disposition; `filename*` wins over `filename`.
-pub(crate) fn file_name(disposition: &str) -> Option<String> {
+pub fn file_name(disposition: &str) -> Option<String> {
     let parameters = disposition.split_once(';')?.1;
     let extended = parameter(parameters, "filename*").and_then(|value| {
         let (charset, rest) = value.split_once('\'')?;

@@ -31,7 +31,7 @@ impl BodyStream {
         }
         let supply = match body.into_content() {
             Content::Text(text) => Supply::text(text),
-            Content::File(reader) => Supply::file(*reader),
+            Content::Pieces(reader) => Supply::pieces(reader),
         };
         BodyStream { supply: Arc::new(Mutex::new(supply)), left, access, watchdog: None }
     }

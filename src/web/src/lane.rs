@@ -23,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::body::{Body, Content, Part};
-use crate::service::Gateway;
+use crate::served::Served;
+use crate::site::Site;
 use outflow::{Broken, Outflow};
 use request::{Parsed, PlainRequest};
 
@@ -31,12 +32,12 @@ use request::{Parsed, PlainRequest};
 const MAX_REQUEST: usize = 8 * 1024;
 
 /// A connection and what it is served with.
-pub(crate) struct Lane<'a> {
+pub(crate) struct Lane<'a, S> {
     from: ReadHalf<'a>,
     to: WriteHalf<'a>,
     peer: SocketAddr,
-    gateway: &'a Gateway,
-    limits: Limits<'a>,
+    served: &'a Served<S>,
+    patience: Patience<'a>,
     deadline: Deadline,
     /// What was read and not answered yet.
     read: BytesMut,
@@ -44,7 +45,7 @@ pub(crate) struct Lane<'a> {
 
 /// How long a connection is served.
 #[derive(Clone, Copy)]
-pub(crate) struct Limits<'a> {
+pub(crate) struct Patience<'a> {
     /// How long it may be without a request.
     pub(crate) idle: Duration,
     /// How long a client may take nothing.
@@ -65,16 +66,16 @@ pub(crate) enum Next {
     HandOver(Bytes),
 }
 
-impl<'a> Lane<'a> {
+impl<'a, S: Site> Lane<'a, S> {
     pub(crate) fn new(
         stream: &'a mut TcpStream,
         peer: SocketAddr,
-        gateway: &'a Gateway,
-        limits: Limits<'a>,
-    ) -> Lane<'a> {
+        served: &'a Served<S>,
+        patience: Patience<'a>,
+    ) -> Lane<'a, S> {
         let (from, to) = stream.split();
-        let deadline = Deadline::new(limits.idle);
-        Lane { from, to, peer, gateway, limits, deadline, read: BytesMut::new() }
+        let deadline = Deadline::new(patience.idle);
+        Lane { from, to, peer, served, patience, deadline, read: BytesMut::new() }
     }
 
     /// Answers requests as long as they are plain ones.
@@ -98,13 +99,13 @@ impl<'a> Lane<'a> {
 
     /// The next request, or what is to be done if there is none.
     async fn request(&mut self) -> io::Result<Result<PlainRequest, Next>> {
-        self.deadline.set(self.limits.idle);
+        self.deadline.set(self.patience.idle);
         loop {
             if self.read.is_empty() {
                 // Nor does it need a buffer meanwhile.
                 self.read = BytesMut::new();
             } else {
-                match request::parse(&mut self.read, self.gateway) {
+                match request::parse(&mut self.read) {
                     Parsed::Plain(request) => return Ok(Ok(*request)),
                     Parsed::Partial if self.read.len() < MAX_REQUEST => {}
                     Parsed::Partial | Parsed::Other => {
@@ -118,7 +119,7 @@ impl<'a> Lane<'a> {
                 read = read_some(&mut self.from, &mut self.read) => if read? == 0 {
                     return Ok(Err(Next::Drop));
                 },
-                () = self.limits.shutdown.cancelled() => return Ok(Err(Next::Close)),
+                () = self.patience.shutdown.cancelled() => return Ok(Err(Next::Close)),
                 () = self.deadline.passed() => return Err(io::ErrorKind::TimedOut.into()),
             }
         }
@@ -126,20 +127,26 @@ impl<'a> Lane<'a> {
 
     /// Answers a request; `None` if the client has not got the whole answer.
     async fn answer(&mut self, request: PlainRequest) -> io::Result<Option<Answered>> {
-        let Lane { from, to, peer, gateway, limits, deadline, read } = self;
+        let Lane { from, to, peer, served, patience, deadline, read } = self;
         let answer = async {
-            let PlainRequest { parts, route, closes } = request;
-            let (response, access) = gateway.answer_plain(&route, &parts, *peer).await;
-            let closes = closes || limits.shutdown.is_cancelled();
-            send(to.as_ref(), response, access, (&parts.method, closes), (deadline, limits.progress_timeout))
-                .await
-                .map(|()| Answered { closes })
+            let PlainRequest { parts, closes } = request;
+            let (response, access) = served.answer_plain(&parts, *peer).await;
+            let closes = closes || patience.shutdown.is_cancelled();
+            send(
+                to.as_ref(),
+                response,
+                access,
+                (&parts.method, closes),
+                (deadline, patience.progress_timeout),
+            )
+            .await
+            .map(|()| Answered { closes })
         };
         let answered = tokio::select! {
             biased;
             answered = answer => answered,
             () = gone(from, read) => return Ok(None),
-            () = limits.abort.cancelled() => {
+            () = patience.abort.cancelled() => {
                 tracing::info!(%peer, "connection cut off: the server is stopping");
                 return Ok(None);
             }
@@ -174,10 +181,10 @@ async fn send(
     let mut out = Outflow::new(stream, head::encode(&head, method, len), access, deadline, patience);
     match body.into_content() {
         Content::Text(text) => out.send(text).await?,
-        Content::File(mut reader) => loop {
+        Content::Pieces(mut reader) => loop {
             match reader.part().await {
                 Ok(Some(Part::Text(text))) => out.send(text).await?,
-                Ok(Some(Part::File(download))) => out.relay(download).await?,
+                Ok(Some(Part::Stored(download))) => out.relay(download).await?,
                 Ok(None) => break,
                 Err(error) => return Err(out.broken(&error)),
             }
