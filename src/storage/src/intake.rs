@@ -84,9 +84,35 @@ type Outcome = Result<Attributes, Interrupt>;
 
 struct Job {
     arrived: Arrived,
-    answer: oneshot::Sender<Outcome>,
+    answer: Answer,
     /// A stop waits for it.
     _token: TaskTrackerToken,
+}
+
+/// Tells whoever handed in a file what came of it.
+struct Answer {
+    sender: oneshot::Sender<Outcome>,
+    /// Where that one runs.
+    reactor: Handle,
+}
+
+impl Answer {
+    fn send(self, outcome: Outcome) {
+        // Nobody may be there any more.
+        let _ = self.sender.send(outcome);
+    }
+
+    /// Sends several, those to one reactor from there: to wake it from elsewhere takes a system call each time.
+    fn send_all(mut answers: Vec<(Answer, Outcome)>) {
+        while answers.len() > 1 {
+            let reactor = answers[0].0.reactor.clone();
+            let (here, elsewhere): (Vec<_>, Vec<_>) =
+                answers.into_iter().partition(|(answer, _)| answer.reactor.id() == reactor.id());
+            answers = elsewhere;
+            reactor.spawn(async { here.into_iter().for_each(|(answer, outcome)| answer.send(outcome)) });
+        }
+        answers.into_iter().for_each(|(answer, outcome)| answer.send(outcome));
+    }
 }
 
 /// Where the small uploads of one store path are handed in.
@@ -119,7 +145,8 @@ impl<S: Shelf> Intake<S> {
     /// Stores a file: what STAT will tell of it. Once a thread has begun with it, it is stored even if nobody waits for
     /// it any more.
     pub(crate) async fn store(&self, arrived: Arrived) -> Outcome {
-        let (answer, answered) = oneshot::channel();
+        let (sender, answered) = oneshot::channel();
+        let answer = Answer { sender, reactor: Handle::current() };
         let job = Job { arrived, answer, _token: self.commits.token() };
         let begin = {
             let mut queue = self.shared.queue();
@@ -166,7 +193,7 @@ struct Staged<W> {
     file: NewFile,
     attributes: Attributes,
     placed: (Place, Option<Reservation>),
-    answer: oneshot::Sender<Outcome>,
+    answer: Answer,
     token: TaskTrackerToken,
 }
 
@@ -193,7 +220,7 @@ impl<S: Shelf> Lane<S> {
     fn stage(&self, job: Job) -> Option<Staged<S::Written>> {
         let Job { arrived, answer, _token: token } = job;
         let Arrived { new, bytes, share, expected, place, created_ms, reservation } = arrived;
-        if answer.is_closed() {
+        if answer.sender.is_closed() {
             return None;
         }
         let received = take_checksums(&bytes);
@@ -204,7 +231,7 @@ impl<S: Shelf> Lane<S> {
         let written = match written {
             Ok(written) => written,
             Err(refusal) => {
-                let _ = answer.send(Err(refusal.into()));
+                answer.send(Err(refusal.into()));
                 return None;
             }
         };
@@ -237,7 +264,7 @@ impl<S: Shelf> Lane<S> {
             let refusal = self.shared.shelf.refusal(&error);
             for (placed, _, answer, _token) in answers {
                 discard(&*placed.names, &placed.place);
-                let _ = answer.send(Err(refusal.clone().into()));
+                answer.send(Err(refusal.clone().into()));
             }
             return;
         }
@@ -250,20 +277,17 @@ impl<S: Shelf> Lane<S> {
                     reservation.keep();
                 }
                 publish(&*placed.names, &placed.place);
-                stored.push((answer, attributes));
+                stored.push((answer, Ok(attributes)));
                 continue;
             }
             let files = self.shared.files.clone();
             self.runtime.spawn(async move {
                 let concluded = conclude(files, placed, outcome).await;
-                let _ = answer.send(concluded.map(|()| attributes));
+                answer.send(concluded.map(|()| attributes));
                 drop(token);
             });
         }
-        // All at once, so that the reactor is woken once.
-        for (answer, attributes) in stored {
-            let _ = answer.send(Ok(attributes));
-        }
+        Answer::send_all(stored);
     }
 }
 
