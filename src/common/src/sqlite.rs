@@ -57,7 +57,7 @@ struct Shared {
     /// Those who wait for it.
     queued: AtomicUsize,
     max_batch: usize,
-    /// Those at rest. One is opened when more are needed than there are: most servers never need them all.
+    /// Those at rest.
     readers: Mutex<Vec<Connection>>,
     reader_permits: Arc<Semaphore>,
 }
@@ -89,6 +89,10 @@ impl Sqlite {
         migrate(&mut connection, schema).map_err(failed)?;
         make_writer(&connection, policy).map_err(|error| failed(error.to_string()))?;
         ballast.restore();
+        let readers = (0..READERS)
+            .map(|_| connect(path))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| failed(error.to_string()))?;
         let writer = Arc::new(Mutex::new(Writer { connection, path: path.to_owned(), ballast }));
         let (queue, jobs) = mpsc::channel(WRITE_QUEUE);
         let shared_writer = writer.clone();
@@ -103,7 +107,7 @@ impl Sqlite {
                 queue,
                 queued: AtomicUsize::new(0),
                 max_batch,
-                readers: Mutex::default(),
+                readers: Mutex::new(readers),
                 reader_permits: Arc::new(Semaphore::new(READERS)),
             }),
         })
@@ -183,7 +187,7 @@ impl Sqlite {
         let shared = self.shared.clone();
         let read = move || {
             let lock = || shared.readers.lock().unwrap_or_else(PoisonError::into_inner);
-            // A permit stands for a connection; it is opened when it is first needed, and anew if a panic lost it.
+            // A permit stands for a connection; one that a panic lost is opened anew.
             let pooled = lock().pop();
             let connection = match pooled {
                 Some(connection) => connection,
