@@ -8,7 +8,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// What every transfer has.
 pub(crate) const SMALL: usize = 16 * 1024;
 /// What a transfer that fills its buffer gets.
-const LARGE: usize = 256 * 1024;
+pub(crate) const LARGE: usize = 256 * 1024;
+/// What one gets that writes past the page cache, where each piece is a trip to the disk.
+pub(crate) const HUGE: usize = 1024 * 1024;
+/// Buffers begin where a page of memory does, so that disks can take bytes out of them.
+pub(crate) const ALIGNMENT: usize = 4096;
 
 /// Memory that all large buffers share.
 #[derive(Debug, Clone)]
@@ -23,14 +27,22 @@ impl Budget {
 
     /// Memory for one large buffer, if there is any left.
     pub(crate) fn share(&self) -> Option<OwnedSemaphorePermit> {
-        self.0.clone().try_acquire_owned().ok()
+        self.shares(LARGE)
+    }
+
+    /// Memory for this many bytes.
+    fn shares(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        self.0.clone().try_acquire_many_owned(u32::try_from(bytes.div_ceil(LARGE)).ok()?).ok()
     }
 }
 
 /// A transfer's buffer; its share of the budget goes back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Buffer {
-    bytes: Vec<u8>,
+    memory: Vec<u8>,
+    /// Where in the memory a large buffer begins.
+    start: usize,
+    len: usize,
     share: Option<OwnedSemaphorePermit>,
 }
 
@@ -38,43 +50,53 @@ impl Buffer {
     /// A small buffer, or smaller if no more than `needed` bytes will come.
     pub(crate) fn small(needed: u64) -> Buffer {
         let len = usize::try_from(needed).unwrap_or(usize::MAX).min(SMALL);
-        Buffer { bytes: vec![0; len], share: None }
+        Buffer::of(len, None)
     }
 
-    /// Makes it large, if `needed` bytes are worth it and the budget allows, or else at least small.
-    pub(crate) fn grow(&mut self, budget: &Budget, needed: u64) {
+    /// Makes it large, if `needed` bytes are worth it and the budget allows, or else at least small. Large is what is
+    /// `wanted`, or [`LARGE`] if there is less left.
+    pub(crate) fn grow(&mut self, budget: &Budget, needed: u64, wanted: usize) {
         let needed = usize::try_from(needed).unwrap_or(usize::MAX);
-        if self.share.is_none() && needed.min(LARGE) > self.bytes.len() {
-            self.share = budget.share();
-            let len = needed.min(if self.share.is_some() { LARGE } else { SMALL });
-            if len > self.bytes.len() {
-                self.bytes = vec![0; len];
-            }
+        if self.share.is_some() || needed.min(LARGE) <= self.len {
+            return;
+        }
+        let share = |len| Some((len, budget.shares(len)?));
+        match share(needed.min(wanted)).or_else(|| share(needed.min(LARGE))) {
+            Some((len, share)) => *self = Buffer::of(len, Some(share)),
+            None if needed.min(SMALL) > self.len => *self = Buffer::small(needed as u64),
+            None => {}
         }
     }
 
     /// Makes it small, if it is less; or less, if no more than `needed` bytes will come.
     pub(crate) fn ensure_small(&mut self, needed: u64) {
-        if self.bytes.is_empty() {
+        if self.len == 0 {
             *self = Buffer::small(needed);
         }
     }
 
     /// The memory.
     pub(crate) fn bytes(&mut self) -> &mut [u8] {
-        &mut self.bytes
+        &mut self.memory[self.start..][..self.len]
     }
 
     /// Its first `len` bytes.
     pub(crate) fn filled(&self, len: usize) -> &[u8] {
-        &self.bytes[..len]
+        &self.memory[self.start..][..len]
+    }
+
+    fn of(len: usize, share: Option<OwnedSemaphorePermit>) -> Buffer {
+        let spare = if len < LARGE { 0 } else { ALIGNMENT - 1 };
+        let memory = vec![0; len + spare];
+        let start = if spare == 0 { 0 } else { memory.as_ptr().addr().wrapping_neg() % ALIGNMENT };
+        Buffer { memory, start, len, share }
     }
 }
 
 impl From<Vec<u8>> for Buffer {
     /// A small buffer with something in it.
     fn from(bytes: Vec<u8>) -> Buffer {
-        Buffer { bytes, share: None }
+        Buffer { len: bytes.len(), memory: bytes, start: 0, share: None }
     }
 }
 
@@ -87,16 +109,28 @@ mod tests {
         let budget = Budget::new(2 * LARGE as u64);
         let grown = |needed| {
             let mut buffer = Buffer::small(needed);
-            buffer.grow(&budget, needed);
+            buffer.grow(&budget, needed, LARGE);
             buffer
         };
         assert_eq!(grown(10).bytes().len(), 10);
         let mut held = [grown(1 << 30), grown(1 << 30), grown(1 << 30)];
         assert_eq!(held.each_mut().map(|buffer| buffer.bytes().len()), [LARGE, LARGE, SMALL]);
         let mut empty = Buffer::small(0);
-        empty.grow(&budget, 1 << 30);
+        empty.grow(&budget, 1 << 30, LARGE);
         assert_eq!(empty.bytes().len(), SMALL);
         drop(held);
         assert_eq!(grown(1 << 30).bytes().len(), LARGE);
+    }
+    #[test]
+    fn who_wants_more_gets_it_while_there_is_enough() {
+        let budget = Budget::new((HUGE + LARGE) as u64);
+        let grown = || {
+            let mut buffer = Buffer::small(SMALL as u64);
+            buffer.grow(&budget, 1 << 30, HUGE);
+            buffer
+        };
+        let mut held = [grown(), grown(), grown()];
+        assert_eq!(held.each_mut().map(|buffer| buffer.bytes().len()), [HUGE, LARGE, SMALL]);
+        assert!(held[..2].iter_mut().all(|buffer| buffer.bytes().as_ptr().addr().is_multiple_of(ALIGNMENT)));
     }
 }

@@ -35,6 +35,27 @@ pub enum SyncPolicy {
     None,
 }
 
+/// Which way the bytes of files take to the disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WriteMode {
+    /// From 32 MiB on past the page cache, where the file system is on this machine and uploads are synced.
+    #[default]
+    Auto,
+    /// From 1 MiB on past the page cache, where the file system lets them.
+    Direct,
+    /// Through the page cache.
+    Buffered,
+}
+
+/// How files are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Writing {
+    /// What is durable when an upload is answered.
+    pub sync: SyncPolicy,
+    /// Which way the bytes of files take to the disk.
+    pub mode: WriteMode,
+}
+
 /// What a storage is told at its start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -66,8 +87,8 @@ pub struct Config {
     pub buffer_memory: u64,
     /// How the bytes of files get to their readers.
     pub send_mode: SendMode,
-    /// What is durable when an upload is answered.
-    pub sync: SyncPolicy,
+    /// How files are written.
+    pub writing: Writing,
     /// How long an upload in parts is kept when nothing more comes.
     pub part_expiry: Duration,
     /// Numbers fetched from an id server at a time.
@@ -104,7 +125,7 @@ impl Config {
             max_file_size: settings.size("max_file_size", i64::MAX as u64, 0..=i64::MAX as u64),
             buffer_memory: settings.size("buffer_memory", 32 << 20, 1 << 20..=1 << 40),
             send_mode: read_send_mode(settings),
-            sync: read_sync(settings),
+            writing: Writing { sync: read_sync(settings), mode: read_write_mode(settings) },
             part_expiry: settings.duration(
                 "part_expiry",
                 Duration::from_secs(24 * 3600),
@@ -182,6 +203,18 @@ fn read_sync(settings: &mut Settings) -> SyncPolicy {
         _ => {
             settings.problem("sync", "write always, group or none");
             SyncPolicy::default()
+        }
+    }
+}
+
+fn read_write_mode(settings: &mut Settings) -> WriteMode {
+    match settings.text("write_mode", "auto").as_str() {
+        "auto" => WriteMode::Auto,
+        "direct" => WriteMode::Direct,
+        "buffered" => WriteMode::Buffered,
+        _ => {
+            settings.problem("write_mode", "write auto, direct or buffered");
+            WriteMode::Auto
         }
     }
 }

@@ -15,12 +15,12 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::catalog::NewFile;
 use crate::commit::{Names, Placed, conclude, discard, publish};
-use crate::content_type::sniff;
+use crate::digest::Received;
 use crate::files::Files;
 use crate::layout::Place;
 use crate::pump::write_failure;
 use crate::upload::check_expected;
-use crate::volume::{Received, Reservation, StorePath, Written};
+use crate::volume::{Reservation, StorePath, Written};
 
 /// Where groups of files are written. Every method but the first two blocks.
 pub(crate) trait Shelf: Names {
@@ -196,7 +196,7 @@ impl<S: Shelf> Lane<S> {
         if answer.is_closed() {
             return None;
         }
-        let received = take_checksums(&bytes);
+        let received = Received::of(&bytes);
         let shelf = &*self.shared.shelf;
         let written = check_expected(expected, received.blake3)
             .and_then(|()| shelf.write(&place, &bytes).map_err(|error| shelf.refusal(&error)));
@@ -264,14 +264,6 @@ impl<S: Shelf> Lane<S> {
         for (answer, attributes) in stored {
             let _ = answer.send(Ok(attributes));
         }
-    }
-}
-
-fn take_checksums(bytes: &[u8]) -> Received {
-    Received {
-        crc32: crc32fast::hash(bytes),
-        blake3: Checksum(*blake3::hash(bytes).as_bytes()),
-        content_type: sniff(bytes),
     }
 }
 

@@ -23,6 +23,7 @@ mod settle;
 
 mod aside;
 mod buffer;
+mod digest;
 mod load;
 mod metrics;
 mod pump;
@@ -39,11 +40,11 @@ pub use catalog::{
     Catalog, FileRow, Leftover, Location, MySqlCatalog, NewFile, Page, Position, SCHEMA, SqliteCatalog,
     StorageRow, contract as catalog_contract,
 };
-pub use config::{Config, Replication, SyncPolicy};
+pub use config::{Config, Replication, SyncPolicy, WriteMode, Writing};
+pub use digest::Received;
 pub use layout::{MAX_NUMBER, Place, table_of};
 pub use send::SendMode;
 pub use server::{StartError, Storage};
 pub use volume::{
-    Candidate, Incoming, Mark, Owner, PartWriter, Parts, Received, Reservation, StorePath, Volume,
-    VolumeError,
+    Candidate, Incoming, Mark, Owner, PartWriter, Parts, Reservation, StorePath, Volume, VolumeError,
 };

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::busy::{Busy, Guard, locked};
 use crate::commit::taken;
-use crate::pump::{BrokenOff, Head, Sink, pump, write_failure};
+use crate::pump::{BrokenOff, Flow, Head, Sink, pump, write_failure};
 use crate::service::StorageService;
 use crate::upload::{check_expected, lost};
 use crate::volume::{PartWriter, Parts, Reservation, StorePath, Volume, explain, is_unreachable};
@@ -99,7 +99,9 @@ impl StorageService {
             }
         };
         let expires_ms = self.expires_ms(SystemTime::now());
-        let writer = pump(connection, Head::default(), len, writer, &self.buffers, &self.counters).await?;
+        // The whole is read when it is finished, and its checksums taken then.
+        let flow = Flow { budget: &self.buffers, counters: &self.counters, digest: None };
+        let writer = pump(connection, Head::default(), len, writer, flow).await?;
         reservation.keep();
         let offset = writer.offset();
         let _ = spawn_blocking(move || writer.close()).await;

@@ -8,14 +8,20 @@ use std::sync::Arc;
 use tnv_common::connection::{Connection, Interrupt};
 use tnv_proto::{ErrorCode, Failure};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::yield_now;
 
 use self::belt::Belt;
-use crate::buffer::{Budget, Buffer, SMALL};
+use crate::buffer::{Budget, Buffer, LARGE, SMALL};
+use crate::digest::Digest;
 use crate::load::Counters;
 use crate::volume::{Incoming, StorePath, explain, is_unreachable};
 
 /// Buffers of one upload: one is filled, one is written, and one lies between the two.
 const BUFFERS: usize = 3;
+
+/// Bytes whose checksums are taken at once, which takes less than a tenth of a millisecond: as many as the processor's cache
+/// still holds, and enough for BLAKE3 to work on several of its chunks side by side.
+const DIGESTED: usize = 128 * 1024;
 
 /// Where the bytes go. Every method blocks.
 pub(crate) trait Sink: Send + 'static {
@@ -24,6 +30,11 @@ pub(crate) trait Sink: Send + 'static {
 
     /// Makes what was taken durable: nothing more will come.
     fn end(&mut self) -> io::Result<()>;
+
+    /// How many bytes it wants at a time, where there is memory for them.
+    fn piece(&self) -> usize {
+        LARGE
+    }
 
     /// The store path it writes to, to be blamed for errors.
     fn path(&self) -> &Arc<StorePath>;
@@ -36,6 +47,10 @@ impl Sink for Incoming {
 
     fn end(&mut self) -> io::Result<()> {
         self.finish()
+    }
+
+    fn piece(&self) -> usize {
+        Incoming::piece(self)
     }
 
     fn path(&self) -> &Arc<StorePath> {
@@ -86,20 +101,33 @@ impl Head {
     }
 }
 
+/// What bytes meet on their way.
+pub(crate) struct Flow<'a> {
+    pub(crate) budget: &'a Budget,
+    pub(crate) counters: &'a Counters,
+    /// Takes them in where they have just been read, for there they still are in the processor's cache. What is left of
+    /// a body that breaks off is not taken in.
+    pub(crate) digest: Option<&'a mut Digest>,
+}
+
 /// Moves the body, whose first bytes are in `head` already, into the sink and ends it.
 pub(crate) async fn pump<S: Sink>(
     connection: &mut Connection,
     head: Head,
     len: u64,
     sink: S,
-    budget: &Budget,
-    counters: &Counters,
+    flow: Flow<'_>,
 ) -> Result<S, BrokenOff<S>> {
+    let Flow { budget, counters, mut digest } = flow;
     let mut left = len - head.bytes.len() as u64;
+    let piece = sink.piece();
     let mut belt = Belt::new(sink, BUFFERS);
     let mut broken = None;
     if !head.bytes.is_empty() {
         let filled = head.bytes.len();
+        if let Some(digest) = &mut digest {
+            digest.update(&head.bytes);
+        }
         belt.send(Buffer::from(head.bytes), filled);
     }
     let mut is_first = left == len;
@@ -109,11 +137,11 @@ pub(crate) async fn pump<S: Sink>(
         if is_first {
             buffer.ensure_small(left)
         } else {
-            buffer.grow(budget, left)
+            buffer.grow(budget, left, piece)
         }
         is_first = false;
         let filled;
-        (filled, broken) = fill(connection, buffer.bytes(), left).await;
+        (filled, broken) = fill(connection, buffer.bytes(), left, digest.as_deref_mut()).await;
         left -= filled as u64;
         counters.bytes_in.add(filled as u64);
         if !belt.send(buffer, filled) {
@@ -135,15 +163,29 @@ pub(crate) async fn pump<S: Sink>(
 }
 
 /// Fills the buffer as far as `left` bytes go; less, and why, if the client stops before.
-async fn fill(connection: &mut Connection, buffer: &mut [u8], left: u64) -> (usize, Option<io::Error>) {
+async fn fill(
+    connection: &mut Connection,
+    buffer: &mut [u8],
+    left: u64,
+    mut digest: Option<&mut Digest>,
+) -> (usize, Option<io::Error>) {
     let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
     let mut filled = 0;
-    while filled < wanted {
-        match connection.read_some(&mut buffer[filled..wanted]).await {
-            Ok(got) => filled += got,
-            Err(error) => return (filled, Some(error)),
+    for piece in buffer[..wanted].chunks_mut(DIGESTED) {
+        let mut len = 0;
+        while len < piece.len() {
+            match connection.read_some(&mut piece[len..]).await {
+                Ok(got) => len += got,
+                Err(error) => return (filled + len, Some(error)),
+            }
         }
+        if let Some(digest) = &mut digest {
+            digest.update(piece);
+        }
+        filled += len;
     }
+    // A fast client keeps its reactor busy: others have their turn.
+    yield_now().await;
     (filled, None)
 }
 

@@ -86,7 +86,7 @@ impl Storage {
         let inspected = config.clone();
         let candidate =
             spawn_blocking(move || inspect(&inspected)).await.map_err(|_| StartError::Interrupted)??;
-        let policy = match config.sync {
+        let policy = match config.writing.sync {
             SyncPolicy::None => CommitPolicy::Relaxed,
             SyncPolicy::Always | SyncPolicy::Group => CommitPolicy::Durable,
         };
@@ -95,7 +95,7 @@ impl Storage {
         // The catalog must know the storage before a mark says so: a crash in between would look like a wrong catalog.
         introduce(&candidate, &*catalog, &config, address).await?;
         let (reserved_space, used) = (config.reserved_space, catalog.last_path_index().await?);
-        let candidate = candidate.synced(config.sync);
+        let candidate = candidate.written(config.writing);
         let volume = spawn_blocking(move || candidate.open(reserved_space, used))
             .await
             .map_err(|_| StartError::Interrupted)??;

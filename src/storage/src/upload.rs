@@ -16,11 +16,12 @@ use tokio::task::spawn_blocking;
 
 use crate::catalog::NewFile;
 use crate::commit::{Placed, commit, taken};
+use crate::digest::{Digest, Received};
 use crate::intake::{Arrived, describe};
 use crate::layout::Place;
-use crate::pump::{BrokenOff, Head, pump};
+use crate::pump::{BrokenOff, Flow, Head, pump};
 use crate::service::StorageService;
-use crate::volume::{Incoming, Received, Reservation, StorePath};
+use crate::volume::{Incoming, Reservation, StorePath};
 
 /// Files up to this size are in memory as a whole before anything is written, in bytes.
 const IN_MEMORY: u64 = 64 * 1024;
@@ -115,13 +116,14 @@ impl StorageService {
         let reservation = self.volume.reserve(new.size)?;
         let (place, created_ms) = self.next_place(reservation.path()).await?;
         let incoming = Incoming::new(reservation.path().clone(), place, new.size);
-        let pumped = pump(connection, head, new.size, incoming, &self.buffers, &self.counters).await;
+        let mut digest = Digest::default();
+        let flow = Flow { budget: &self.buffers, counters: &self.counters, digest: Some(&mut digest) };
+        let pumped = pump(connection, head, new.size, incoming, flow).await;
         let incoming = match pumped {
             Ok(incoming) => incoming,
             Err(broken) => return Err(discard(broken).await),
         };
-        let received =
-            incoming.received().cloned().ok_or_else(|| io::Error::other("an upload was not finished"))?;
+        let received = digest.finish();
         if trailer == Trailer::Checksum
             && let Err(interrupt) = check_trailer(connection, received.blake3).await
         {

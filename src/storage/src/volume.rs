@@ -1,5 +1,6 @@
 //! The folders that files lie in: which of them takes the next file, and how bytes get a durable place there.
 
+mod appender;
 mod durability;
 mod fresh;
 mod incoming;
@@ -19,8 +20,8 @@ use std::sync::Arc;
 use tnv_common::config::WrittenPath;
 use tnv_proto::{ErrorCode, Failure, GroupName};
 
+pub use incoming::Incoming;
 pub(crate) use incoming::Written;
-pub use incoming::{Incoming, Received};
 pub use mark::{Mark, Owner};
 pub(crate) use names::Remains;
 pub use part_writer::PartWriter;
@@ -31,7 +32,7 @@ pub use store_path::StorePath;
 pub(crate) use store_path::{explain, is_unreachable};
 
 use self::store_path::Prepared;
-use crate::config::{Replication, SyncPolicy};
+use crate::config::{Replication, Writing};
 use crate::layout::Place;
 
 /// A store path, or the marks of several, that cannot be used.
@@ -64,7 +65,7 @@ pub struct Candidate {
     paths: Vec<Prepared>,
     owner: Owner,
     is_new: bool,
-    sync: SyncPolicy,
+    writing: Writing,
 }
 
 impl Candidate {
@@ -108,12 +109,12 @@ impl Candidate {
             cluster: cluster.to_owned(),
             group: group.to_string(),
         });
-        Ok(Candidate { paths, owner, is_new, sync: SyncPolicy::default() })
+        Ok(Candidate { paths, owner, is_new, writing: Writing::default() })
     }
 
-    /// The same with another policy for what a reply to an upload promises.
-    pub fn synced(self, sync: SyncPolicy) -> Candidate {
-        Candidate { sync, ..self }
+    /// The same with another way to write files.
+    pub fn written(self, writing: Writing) -> Candidate {
+        Candidate { writing, ..self }
     }
 
     /// Who these folders belong to, or will.
@@ -136,7 +137,7 @@ impl Candidate {
         let mut free_index = marked.chain(used).max().map_or(0, |index| index.saturating_add(1));
         let mut paths = Vec::new();
         for path in self.paths {
-            let path = path.settle(&self.owner, free_index, reserved_space, self.sync)?;
+            let path = path.settle(&self.owner, free_index, reserved_space, self.writing)?;
             free_index = free_index.max(path.index().saturating_add(1));
             paths.push(Arc::new(path));
         }

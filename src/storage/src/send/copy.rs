@@ -8,7 +8,7 @@ use crc32fast::Hasher;
 use tnv_proto::HEADER_LEN;
 
 use super::{Halt, Sending, mismatch};
-use crate::buffer::{Budget, Buffer};
+use crate::buffer::{Budget, Buffer, LARGE};
 use crate::source::Source;
 
 /// Bytes that can be sent.
@@ -88,7 +88,7 @@ async fn fill(
     budget: &Budget,
 ) -> io::Result<Filled> {
     let left = range.end - range.start;
-    buffer.grow(budget, left);
+    buffer.grow(budget, left, LARGE);
     let len = buffer.bytes().len().min(usize::try_from(left).unwrap_or(usize::MAX));
     let cached = source.tells_what_is_cached() && source.read_cached(&mut buffer.bytes()[..len], range.start);
     if cached {

@@ -14,7 +14,8 @@ use rustix::fs::{fstatfs, syncfs};
 
 use super::Written;
 use super::journal::sync_folder;
-use crate::config::SyncPolicy;
+use crate::buffer::HUGE;
+use crate::config::{SyncPolicy, WriteMode, Writing};
 
 /// File systems on this machine whose `syncfs` waits until all is durable and reports what failed: ext2 to ext4, XFS,
 /// Btrfs and F2FS.
@@ -28,6 +29,10 @@ const SYNCED_LANES: usize = 2;
 const SINGLE_LANES: usize = 32;
 /// Files in a group, at most.
 const MAX_GROUP: usize = 256;
+/// Files from this size on go past the page cache, in bytes, where it is left to us: smaller ones are likely to be read soon.
+const DIRECT_FROM: u64 = 32 * 1024 * 1024;
+/// From this size on they can.
+const DIRECT_LEAST: u64 = HUGE as u64;
 /// Threads that sync files side by side.
 const SYNCERS: usize = 8;
 
@@ -41,14 +46,22 @@ pub(crate) struct Durability {
     costs: Mutex<Costs>,
     lanes: usize,
     is_local: bool,
+    /// The least size of files that go past the page cache.
+    direct_from: u64,
 }
 
 impl Durability {
     /// For files below `root`.
-    pub(super) fn of(root: &Path, policy: SyncPolicy, is_shared: bool) -> io::Result<Durability> {
+    pub(super) fn of(root: &Path, writing: Writing, is_shared: bool) -> io::Result<Durability> {
         let folder = File::open(root)?;
         let kind = fstatfs(&folder)?.f_type as u64;
         let is_local = !is_shared && HONEST.contains(&kind);
+        let policy = writing.sync;
+        let direct_from = match writing.mode {
+            WriteMode::Auto if is_local && policy != SyncPolicy::None => DIRECT_FROM,
+            WriteMode::Auto | WriteMode::Buffered => u64::MAX,
+            WriteMode::Direct => DIRECT_LEAST,
+        };
         let least = if policy == SyncPolicy::None { 1 } else { SYNCED_LANES };
         let lanes = (available_parallelism().map_or(1, usize::from) / 2).clamp(least, GROUP_LANES);
         let whole = match policy {
@@ -57,7 +70,14 @@ impl Durability {
             }
             _ => Vec::new(),
         };
-        Ok(Durability { policy, whole: Mutex::new(whole), costs: Mutex::default(), lanes, is_local })
+        Ok(Durability {
+            policy,
+            whole: Mutex::new(whole),
+            costs: Mutex::default(),
+            lanes,
+            is_local,
+            direct_from,
+        })
     }
 
     /// How many groups may be under way, and how many files there may be in each. Where nothing is shared but the wait,
@@ -67,6 +87,11 @@ impl Durability {
             SyncPolicy::Group | SyncPolicy::None if self.is_local => (self.lanes, MAX_GROUP),
             _ => (SINGLE_LANES, 1),
         }
+    }
+
+    /// Whether a file of this size is written past the page cache.
+    pub(crate) fn is_direct(&self, size: u64) -> bool {
+        size >= self.direct_from
     }
 
     /// Makes bytes and temporary names durable, or, under the policy none, leaves that to the system. Blocks.
@@ -215,7 +240,8 @@ mod tests {
     #[test]
     fn only_file_systems_that_are_known_to_be_honest_are_synced_as_a_whole() {
         let folder = Path::new("/proc");
-        let durability = Durability::of(folder, SyncPolicy::Group, false).unwrap();
+        let durability = Durability::of(folder, Writing::default(), false).unwrap();
         assert!(durability.lock().is_empty() && durability.lanes().1 == 1);
+        assert!(!durability.is_direct(1 << 40));
     }
 }

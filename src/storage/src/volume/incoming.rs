@@ -1,31 +1,19 @@
-//! A file on its way in: bytes into a temporary name, checksums in passing, and made durable.
+//! A file on its way in: bytes into a temporary name, and made durable.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tnv_proto::Checksum;
-
 use super::StorePath;
+use super::appender::Appender;
 use super::journal::remove_if_there;
 use crate::aside::drop_aside;
-use crate::content_type::sniff;
+use crate::buffer::{HUGE, LARGE};
 use crate::layout::Place;
 
 /// Files from this size on get their blocks in one piece, and learn early that the disk is full.
 const PREALLOCATE_FROM: u64 = 1024 * 1024;
-
-/// What is known of a file that has come in whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Received {
-    /// The CRC32 (IEEE) of its bytes.
-    pub crc32: u32,
-    /// The BLAKE3 of its bytes.
-    pub blake3: Checksum,
-    /// What its first bytes say it is.
-    pub content_type: &'static str,
-}
 
 /// Bytes being written under a temporary name. Dropped before it is handed over, it removes them. Every method
 /// blocks.
@@ -34,12 +22,9 @@ pub struct Incoming {
     path: Arc<StorePath>,
     place: Place,
     size: u64,
-    written: u64,
-    file: Option<File>,
-    blake3: blake3::Hasher,
-    crc32: crc32fast::Hasher,
-    content_type: &'static str,
-    received: Option<Received>,
+    /// Whether it goes past the page cache.
+    is_direct: bool,
+    file: Option<Appender>,
     /// The temporary name, once it is there and as long as it is ours to remove.
     temp: Option<PathBuf>,
 }
@@ -47,18 +32,7 @@ pub struct Incoming {
 impl Incoming {
     /// A file of `size` bytes that is to lie at `place`. Nothing is written yet.
     pub fn new(path: Arc<StorePath>, place: Place, size: u64) -> Incoming {
-        Incoming {
-            path,
-            place,
-            size,
-            written: 0,
-            file: None,
-            blake3: blake3::Hasher::new(),
-            crc32: crc32fast::Hasher::new(),
-            content_type: sniff(&[]),
-            received: None,
-            temp: None,
-        }
+        Incoming { is_direct: path.durability().is_direct(size), path, place, size, file: None, temp: None }
     }
 
     /// Its store path.
@@ -66,7 +40,12 @@ impl Incoming {
         &self.path
     }
 
-    /// Appends bytes. The first ones make the file and tell its content type.
+    /// How many bytes it wants at a time.
+    pub(crate) fn piece(&self) -> usize {
+        if self.is_direct { HUGE } else { LARGE }
+    }
+
+    /// Appends bytes. The first ones make the file.
     ///
     /// # Errors
     /// I/O errors, a full disk among them.
@@ -74,18 +53,13 @@ impl Incoming {
         let file = match &mut self.file {
             Some(file) => file,
             None => {
-                self.content_type = sniff(bytes);
                 let (file, temp) = create(&self.path, &self.place)?;
                 self.temp = Some(temp);
                 preallocate(&file, self.size)?;
-                self.file.insert(file)
+                self.file.insert(Appender::new(file, self.is_direct))
             }
         };
-        file.write_all(bytes)?;
-        self.written += bytes.len() as u64;
-        self.blake3.update(bytes);
-        self.crc32.update(bytes);
-        Ok(())
+        file.write(bytes)
     }
 
     /// Makes bytes and name durable. After this only the row is missing.
@@ -96,29 +70,20 @@ impl Incoming {
         if self.file.is_none() {
             self.write(&[])?;
         }
-        if self.written != self.size {
-            return Err(io::Error::other(format!("{} of {} bytes were written", self.written, self.size)));
-        }
         if let (Some(file), Some(temp)) = (self.file.take(), self.temp.clone()) {
-            self.path.durability().sync(&[Written { file, temp }])?;
+            if file.len() != self.size {
+                let text = format!("{} of {} bytes were written", file.len(), self.size);
+                return Err(io::Error::other(text));
+            }
+            self.path.durability().sync(&[Written { file: file.into_file(), temp }])?;
         }
-        self.received = Some(Received {
-            crc32: self.crc32.clone().finalize(),
-            blake3: Checksum(*self.blake3.finalize().as_bytes()),
-            content_type: self.content_type,
-        });
         Ok(())
-    }
-
-    /// What came; `None` before it is finished.
-    pub fn received(&self) -> Option<&Received> {
-        self.received.as_ref()
     }
 
     /// Removes what there is, here and now.
     pub(crate) fn remove(mut self) {
         if let Some(temp) = self.temp.take() {
-            drop(Unfinished { _file: self.file.take(), temp });
+            drop(Unfinished { _file: self.file.take().map(Appender::into_file), temp });
         }
     }
 
@@ -179,7 +144,7 @@ fn preallocate(file: &File, size: u64) -> io::Result<()> {
 impl Drop for Incoming {
     fn drop(&mut self) {
         if let Some(temp) = self.temp.take() {
-            drop_aside(Unfinished { _file: self.file.take(), temp });
+            drop_aside(Unfinished { _file: self.file.take().map(Appender::into_file), temp });
         }
     }
 }

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use tnv_proto::{Checksum, FileKey, Labels, NewUpload};
+use tnv_proto::{FileKey, Labels, NewUpload};
 
 use super::journal::{make_folder, remove_if_there, sync_folder};
-use super::{PartWriter, Received, StorePath, Volume, fresh, parts_lock, staging};
-use crate::content_type::{SNIFF_LEN, sniff};
+use super::{PartWriter, StorePath, Volume, fresh, parts_lock, staging};
+use crate::digest::{Digest, Received};
 use crate::layout::Place;
 
 /// The folder's name within a store path.
@@ -196,20 +196,15 @@ impl Parts {
         if self.path.is_shared() {
             fresh::forget_contents(&file)?;
         }
-        let (mut blake3, mut crc32) = (blake3::Hasher::new(), crc32fast::Hasher::new());
+        let mut digest = Digest::default();
         let mut buffer = vec![0; CHECK_BUFFER];
-        let mut content_type = sniff(&[]);
         let mut len = 0_u64;
         loop {
             let got = file.read(&mut buffer)?;
             if got == 0 {
                 break;
             }
-            if len == 0 {
-                content_type = sniff(&buffer[..got.min(SNIFF_LEN)]);
-            }
-            blake3.update(&buffer[..got]);
-            crc32.update(&buffer[..got]);
+            digest.update(&buffer[..got]);
             len += got as u64;
         }
         if len != self.new.size {
@@ -218,8 +213,7 @@ impl Parts {
                 format!("{len} of {} bytes are there", self.new.size),
             ));
         }
-        let blake3 = Checksum(*blake3.finalize().as_bytes());
-        Ok(Received { crc32: crc32.finalize(), blake3, content_type })
+        Ok(digest.finish())
     }
 
     /// Gives the bytes a second name: the temporary one of this place. Both are durable then.

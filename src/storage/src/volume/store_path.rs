@@ -16,7 +16,7 @@ use super::mark::{self, Mark, MarkFile, MarkGuard, Owner};
 use super::room::Room;
 use super::staging::{self, Staging};
 use super::{VolumeError, fresh};
-use crate::config::{Replication, SyncPolicy};
+use crate::config::{Replication, SyncPolicy, Writing};
 
 /// In an exclusive path: the folders that a process has put files into since the list was last settled.
 pub(super) const FOLDERS_FILE: &str = ".tnv-folders";
@@ -49,7 +49,7 @@ impl Prepared {
         owner: &Owner,
         free_index: u32,
         reserved_space: u64,
-        sync: SyncPolicy,
+        writing: Writing,
     ) -> Result<StorePath, VolumeError> {
         let root = self.folder.resolved.clone();
         let unusable = |error: io::Error| unusable(&root, &error);
@@ -75,12 +75,12 @@ impl Prepared {
                     "it is in use by another storage process, which shares it",
                 )));
             }
-            let is_synced = sync != SyncPolicy::None;
+            let is_synced = writing.sync != SyncPolicy::None;
             let journal = Journal::open(&root.join(FOLDERS_FILE), is_synced).map_err(unusable)?;
             sync_folder(&root).map_err(unusable)?;
             Temps::InPlace(journal)
         };
-        let durability = Durability::of(&root, sync, mark.shared).map_err(unusable)?;
+        let durability = Durability::of(&root, writing, mark.shared).map_err(unusable)?;
         let path = StorePath {
             index: mark.path,
             tells_what_is_cached: !mark.shared && self.file.tells_what_is_cached(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tnv_proto::{Command, ErrorCode, Header, Request, Upload};
-use tnv_storage::SyncPolicy;
+use tnv_storage::{SyncPolicy, WriteMode, Writing};
 use tokio::io::AsyncWriteExt;
 
 use crate::lab::{Lab, key, pattern};
@@ -196,22 +196,28 @@ async fn a_stop_in_the_middle_of_a_commit_waits_for_its_end() {
 
 /// Sizes around the edge of memory, of each buffer, of a preallocated file, and where three buffers are in use.
 #[tokio::test]
-async fn bytes_of_every_size_come_back_with_their_checksums_under_every_policy() {
+async fn bytes_of_every_size_come_back_with_their_checksums_however_they_are_written() {
     const KIB: usize = 1024;
     let edges = [16, 64, 64 + 256, 256 + 16, 272 + 256, 1024, 3 * 256 + 16, 5 * 256].map(|edge| edge * KIB);
     let mut sizes: Vec<usize> = edges.iter().flat_map(|edge| [edge - 1, *edge, edge + 1]).collect();
-    sizes.extend([0, 1, 4095, 4096, 4097, (2 << 20) + 7]);
-    for sync in [SyncPolicy::Always, SyncPolicy::Group, SyncPolicy::None] {
+    sizes.extend([0, 1, 4095, 4096, 4097, (2 << 20) + 7, (32 << 20) + 4097]);
+    let ways = [
+        (SyncPolicy::Always, WriteMode::Buffered),
+        (SyncPolicy::Group, WriteMode::Auto),
+        (SyncPolicy::Group, WriteMode::Direct),
+        (SyncPolicy::None, WriteMode::Direct),
+    ];
+    for (sync, mode) in ways {
         let mut lab = Lab::new().await;
-        lab.config.sync = sync;
+        lab.config.writing = Writing { sync, mode };
         let storage = lab.start().await;
         for size in &sizes {
             let (file, bytes) = (format!("of {size}"), pattern(*size, (*size % 200) as u8));
             storage.upload(&file, &bytes).await.unwrap();
-            assert!(storage.download(&file).await.unwrap() == bytes, "{file} {sync:?}");
+            assert!(storage.download(&file).await.unwrap() == bytes, "{file} {sync:?} {mode:?}");
             let attributes = storage.stat(&file).await.unwrap();
-            assert_eq!(attributes.blake3.0, *blake3::hash(&bytes).as_bytes(), "{file} {sync:?}");
-            assert_eq!(attributes.crc32, crc32fast::hash(&bytes), "{file} {sync:?}");
+            assert_eq!(attributes.blake3.0, *blake3::hash(&bytes).as_bytes(), "{file} {sync:?} {mode:?}");
+            assert_eq!(attributes.crc32, crc32fast::hash(&bytes), "{file} {sync:?} {mode:?}");
         }
         storage.stop().await;
         assert!(lab.files().iter().all(|file| !file.ends_with(".tmp")));

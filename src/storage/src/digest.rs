@@ -1,0 +1,70 @@
+//! What the bytes of a file tell of it, taken in passing.
+
+use tnv_proto::Checksum;
+
+use crate::content_type::{SNIFF_LEN, sniff};
+
+/// What is known of a file that has come in whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// The CRC32 (IEEE) of its bytes.
+    pub crc32: u32,
+    /// The BLAKE3 of its bytes.
+    pub blake3: Checksum,
+    /// What its first bytes say it is.
+    pub content_type: &'static str,
+}
+
+impl Received {
+    /// What these bytes tell, which are the whole.
+    pub(crate) fn of(bytes: &[u8]) -> Received {
+        Received {
+            crc32: crc32fast::hash(bytes),
+            blake3: Checksum(*blake3::hash(bytes).as_bytes()),
+            content_type: sniff(bytes),
+        }
+    }
+}
+
+/// The same for bytes that come one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Digest {
+    crc32: crc32fast::Hasher,
+    blake3: blake3::Hasher,
+    /// The first bytes, which tell the content type.
+    head: Vec<u8>,
+}
+
+impl Digest {
+    /// Takes the next bytes in.
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        let missing = SNIFF_LEN - self.head.len();
+        self.head.extend_from_slice(&bytes[..missing.min(bytes.len())]);
+        self.crc32.update(bytes);
+        self.blake3.update(bytes);
+    }
+
+    /// What all of them tell.
+    pub(crate) fn finish(self) -> Received {
+        Received {
+            crc32: self.crc32.finalize(),
+            blake3: Checksum(*self.blake3.finalize().as_bytes()),
+            content_type: sniff(&self.head),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_tell_what_the_whole_tells() {
+        for bytes in [&b""[..], b"%PDF-1.7 and so on", &[7; 5000]] {
+            let mut digest = Digest::default();
+            bytes.chunks(3).for_each(|piece| digest.update(piece));
+            digest.update(b"");
+            assert_eq!(digest.finish(), Received::of(bytes));
+        }
+    }
+}
