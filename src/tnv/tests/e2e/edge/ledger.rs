@@ -35,7 +35,8 @@ fn twenty_kills_of_hub_and_nodes_mix_nothing_and_lose_nothing() {
     let id = Role::id(&lab).start(&lab);
     let _storage = Role::storage(&lab, "store", &[&tracker.address], &[&id.address]).start(&lab);
     wait_active(&tracker.address, USER);
-    let hub = Role::hub(&lab, &[&tracker.address]).set("probe_interval", "200ms");
+    // All clients have one address here: they would look like one that always comes back.
+    let hub = Role::hub(&lab, &[&tracker.address]).set("probe_interval", "200ms").set("return_window", "0s");
     let mut site = Site::start(&lab, &hub);
     let (hub, random) = (site.hub.server.address.clone(), Mutex::new(Random::new(seed)));
     let draw = || Random::new(random.lock().unwrap().next());
@@ -114,7 +115,7 @@ impl<'a> Site<'a> {
 
     /// Kills a server in the middle of work, waits until that has been felt or not, and starts it again.
     fn kill_one(&mut self, book: &Book, random: &mut Random) {
-        let finished = book.counts().finished + random.below(12) as usize;
+        let finished = book.counts().finished + 5 + random.below(15) as usize;
         book.wait_for("downloads", |counts| counts.finished > finished);
         let before = book.counts();
         let victim = random.below(NODES as u64 + 2) as usize;

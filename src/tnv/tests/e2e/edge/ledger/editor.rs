@@ -48,7 +48,7 @@ impl<'a> Editor<'a> {
     pub(super) fn work(&mut self, is_over: &AtomicBool) {
         while !is_over.load(Ordering::Relaxed) {
             let seen = self.book.counts().finished;
-            let until = seen + 2 + self.random.below(10) as usize;
+            let until = seen + 10 + self.random.below(30) as usize;
             while self.book.counts().finished < until && !is_over.load(Ordering::Relaxed) {
                 sleep(PAUSE);
             }
