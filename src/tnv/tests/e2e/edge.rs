@@ -1,5 +1,6 @@
 //! Hub and file service nodes: packages of meetings near their readers.
 
+mod beyond;
 mod ledger;
 mod package;
 mod picture;

@@ -1,18 +1,15 @@
-//! The package is the same bytes wherever it comes from, and others' programs read it, also beyond 4 GiB.
+//! The package is the same bytes wherever it comes from, and others' programs read it.
 
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::{NodeSite, Site};
-use crate::harness::lab::{Lab, Role, USER, wait_active};
+use crate::harness::lab::Lab;
 use crate::harness::pattern::Pattern;
 use crate::harness::process::{command, run, text};
 use crate::harness::web::{Web, get, request};
 use crate::harness::{eventually, installed};
-
-/// A file that reaches over the place that 32 bits can name, in bytes.
-const BEYOND: u64 = (4 << 30) + (64 << 20);
 
 #[test]
 fn the_package_is_the_same_from_everyone_and_after_a_partial_sync() {
@@ -38,7 +35,9 @@ fn the_package_is_the_same_from_everyone_and_after_a_partial_sync() {
     }
 }
 
-fn put(hub: &str, meeting: &str, name: &str, contents: &Pattern) {
+/// Gives a meeting a file of this name, or that file other contents.
+#[track_caller]
+pub(super) fn put(hub: &str, meeting: &str, name: &str, contents: &Pattern) {
     let mut web = Web::connect(hub);
     let len = contents.len().to_string();
     let path = format!("/api/v1/meetings/{meeting}/files/{name}");
@@ -77,76 +76,10 @@ fn wait_for_holders(hub: &str, count: usize) {
 
 /// What Python's zipfile makes of a package, at a path or an address.
 #[track_caller]
-fn python(place: &str, options: &[&str]) -> Value {
+pub(super) fn python(place: &str, options: &[&str]) -> Value {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/edge/package.py");
     let mut python = command("python3");
     let output = python.arg(script).arg(place).args(options).output().unwrap();
     assert!(output.status.success(), "{place}: {:?}", text(&output));
     serde_json::from_slice(&output.stdout).unwrap()
-}
-
-#[test]
-fn a_package_of_more_than_4_gib_is_read_at_any_place() {
-    if !installed(&["unzip", "python3"]) {
-        return;
-    }
-    let lab = Lab::new();
-    let tracker = Role::tracker(&lab).start(&lab);
-    let id = Role::id(&lab).start(&lab);
-    // What matters here is not whether it survives a power cut.
-    let storage = Role::storage(&lab, "store", &[&tracker.address], &[&id.address]).set("sync", "none");
-    let _storage = storage.start(&lab);
-    wait_active(&tracker.address, USER);
-    let hub = Role::hub(&lab, &[&tracker.address]).start(&lab);
-    let mut web = Web::connect(&hub.address);
-    let meeting = json!({"id": "m1", "title": "m1"}).to_string();
-    let made = web.attempt("POST", "/api/v1/meetings", meeting.as_bytes()).unwrap();
-    assert_eq!(made.status, 201, "{}", made.text());
-    let (large, small) = (Pattern::new(83, BEYOND), Pattern::new(84, 100_000));
-    put(&hub.address, "m1", "a.mp4", &large);
-    put(&hub.address, "m1", "b.pdf", &small);
-    let node = NodeSite::new(&lab, &hub.address, json!({"logging": {"fileEnabled": false}}));
-    let _node = node.start();
-    let started = web.attempt("POST", "/api/v1/meetings/m1/start", b"{}").unwrap();
-    assert_eq!(started.status, 200, "{}", started.text());
-
-    let direct = format!("http://{}/api/v1/meetings/m1/download-package-direct", hub.address);
-    let out = lab.arg("b.pdf");
-    let of_hub = python(&direct, &["--extract", "files/b.pdf", &out]);
-    let [_, film, paper] = &of_hub["members"].as_array().unwrap()[..] else { panic!("{of_hub}") };
-    assert_eq!((&film["size"], &paper["size"]), (&json!(BEYOND), &json!(100_000)));
-    assert!(paper["header"].as_u64().unwrap() > u64::from(u32::MAX), "{of_hub}");
-    assert!(std::fs::read(&out).unwrap() == small.bytes(), "the file behind the large one");
-
-    wait_while_it_grows(&node, "m1");
-    let served = format!("http://{}/api/v1/meetings/m1/download-package", node.address);
-    assert_eq!(python(&served, &["--extract", "files/b.pdf", &out]), of_hub, "the node's is the hub's");
-    let begin = film["data"].as_u64().unwrap();
-    for at in [begin, u64::from(u32::MAX) - 40, BEYOND + begin - 50] {
-        for (server, path) in [(&hub.address, "download-package-direct"), (&node.address, "download-package")]
-        {
-            let range = format!("bytes={at}-{}", at + 99);
-            let part = get(server, &format!("/api/v1/meetings/m1/{path}"), &[("Range", &range)]);
-            assert_eq!(part.status, 206, "{}", part.text());
-            let len = 100.min((BEYOND + begin - at) as usize);
-            assert!(large.has(at - begin, &part.body[..len]), "{range} of {server}");
-        }
-    }
-    let package = node.file("storage/meeting_m1/package.zip");
-    let unzipped = run("unzip", &["-tqq", package.to_str().unwrap()]);
-    assert!(unzipped.status.success(), "{:?}", text(&unzipped));
-}
-
-/// Waits for a package as long as more of it comes.
-#[track_caller]
-fn wait_while_it_grows(node: &NodeSite<'_>, meeting: &str) {
-    let package = node.file(&format!("storage/meeting_{meeting}/package.zip"));
-    let mut fetched = 0;
-    while !package.exists() {
-        fetched = eventually("more of the package", || {
-            let now = node.metric("tnv_node_bytes_fetched_total");
-            (now > fetched || package.exists()).then_some(now)
-        });
-    }
-    node.wait_for(meeting);
 }
