@@ -113,25 +113,25 @@ impl<'a> Site<'a> {
         Site { nodes: (1..=NODES).map(node).collect(), hub }
     }
 
-    /// Kills a server in the middle of work, waits until that has been felt or not, and starts it again.
+    /// Kills a server in the middle of its work, waits until that has been felt or not, and starts it again.
     fn kill_one(&mut self, book: &Book, random: &mut Random) {
         let finished = book.counts().finished + 5 + random.below(15) as usize;
         book.wait_for("downloads", |counts| counts.finished > finished);
+        // The hub has something to do for everybody, also when it gives nobody bytes.
+        let is_hub = random.below(3) == 0;
+        let victim = if is_hub { self.hub.server.address.clone() } else { book.anybody_at_work(random) };
         let before = book.counts();
-        let victim = random.below(NODES as u64 + 2) as usize;
-        if let Some((_, process)) = self.nodes.get_mut(victim) {
-            process.kill();
-            if random.below(2) == 0 {
-                book.wait_for("others to go on", |counts| counts.finished > before.finished + 2);
-            }
-        } else {
+        let Some((node, process)) = self.nodes.iter_mut().find(|(node, _)| node.address == victim) else {
             self.hub.server.process.kill();
             book.wait_for("the hub to be missed", |counts| counts.broken > before.broken);
+            self.hub.server = self.hub.role.start(self.hub.lab);
+            return;
+        };
+        process.kill();
+        if random.below(2) == 0 {
+            book.wait_for("others to go on", |counts| counts.finished > before.finished + 2);
         }
-        match self.nodes.get_mut(victim) {
-            Some((node, process)) => *process = node.start(),
-            None => self.hub.server = self.hub.role.start(self.hub.lab),
-        }
+        *process = node.start();
     }
 
     /// Waits until all nodes have come back by themselves with the newest package, and compares them.

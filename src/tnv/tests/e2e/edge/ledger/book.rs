@@ -7,7 +7,7 @@ use std::sync::{Condvar, Mutex};
 use zip::ZipArchive;
 
 use crate::harness::DEADLINE;
-use crate::harness::pattern::Pattern;
+use crate::harness::pattern::{Pattern, Random};
 
 /// How long each file of the meeting is, in bytes.
 const LEN: u64 = 1_000_000;
@@ -55,6 +55,24 @@ struct State {
     /// The hash of the package of each version.
     versions: HashMap<String, blake3::Hash>,
     counts: Counts,
+    /// Who gives bytes to how many just now, by address.
+    at_work: BTreeMap<String, usize>,
+}
+
+/// As long as it lives, a server gives bytes to somebody.
+pub(super) struct AtWork<'a> {
+    book: &'a Book,
+    server: String,
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        // After another thread's panic nothing counts any more.
+        if let Ok(mut state) = self.book.state.lock() {
+            *state.at_work.entry(self.server.clone()).or_default() -= 1;
+            state.at_work.retain(|_, count| *count > 0);
+        }
+    }
 }
 
 impl Book {
@@ -73,6 +91,24 @@ impl Book {
         let (state, waited) =
             self.news.wait_timeout_while(state, DEADLINE, |state| !is_so(&state.counts)).unwrap();
         assert!(!waited.timed_out(), "still waiting for {what}: {:?}", state.counts);
+    }
+
+    /// A server begins to give bytes to somebody.
+    pub(super) fn at_work(&self, server: &str) -> AtWork<'_> {
+        *self.state.lock().unwrap().at_work.entry(server.to_owned()).or_default() += 1;
+        self.news.notify_all();
+        AtWork { book: self, server: server.to_owned() }
+    }
+
+    /// One of those that give bytes, as soon as somebody does.
+    #[track_caller]
+    pub(super) fn anybody_at_work(&self, random: &mut Random) -> String {
+        let state = self.state.lock().unwrap();
+        let (state, waited) =
+            self.news.wait_timeout_while(state, DEADLINE, |state| state.at_work.is_empty()).unwrap();
+        assert!(!waited.timed_out(), "nobody gives anything: {:?}", state.counts);
+        let which = random.below(state.at_work.len() as u64) as usize;
+        state.at_work.keys().nth(which).unwrap().clone()
     }
 
     /// From now on the meeting may consist of these.

@@ -60,11 +60,12 @@ impl<'a> Client<'a> {
     fn go_on(&self, part: &mut Part) -> io::Result<bool> {
         let path = format!("/api/v1/meetings/{MEETING}/download-package");
         let (mut web, mut answer) = self.ask(self.hub, &path, part)?;
-        let is_sent_on = answer.status == 302;
-        if is_sent_on {
+        let mut server = self.hub.to_owned();
+        if answer.status == 302 {
             let to = answer.header("location").unwrap().strip_prefix("http://").unwrap().to_owned();
             let (node, path) = to.split_once('/').unwrap();
             (web, answer) = self.ask(node, &format!("/{path}"), part)?;
+            server = node.to_owned();
         }
         let begins = match answer.status {
             200 => 0,
@@ -75,9 +76,13 @@ impl<'a> Client<'a> {
             }
             // A node that has just started knows no package yet, a hub no storage.
             503 => return Ok(false),
-            status => panic!("status {status} from {}", if is_sent_on { "a node" } else { "the hub" }),
+            status => panic!("status {status} from {server}"),
         };
-        self.take(&mut web, &answer, begins, is_sent_on, part)
+        let _at_work = self.book.at_work(&server);
+        let is_of_node = server != self.hub;
+        self.book
+            .count(|counts| *(if is_of_node { &mut counts.from_nodes } else { &mut counts.from_hub }) += 1);
+        self.take(&mut web, &answer, begins, part)
     }
 
     fn ask(&self, server: &str, path: &str, part: &Part) -> io::Result<(Web, Response)> {
@@ -90,14 +95,7 @@ impl<'a> Client<'a> {
         Ok((web, answer))
     }
 
-    fn take(
-        &self,
-        web: &mut Web,
-        answer: &Response,
-        begins: usize,
-        is_of_node: bool,
-        part: &mut Part,
-    ) -> io::Result<bool> {
+    fn take(&self, web: &mut Web, answer: &Response, begins: usize, part: &mut Part) -> io::Result<bool> {
         let etag = answer.header("etag").unwrap();
         if begins == 0 {
             let is_anew = !part.bytes.is_empty();
@@ -105,8 +103,6 @@ impl<'a> Client<'a> {
             *part = Part { etag: etag.to_owned(), ..Part::default() };
         }
         assert_eq!((begins, etag), (part.bytes.len(), part.etag.as_str()), "another range or version");
-        self.book
-            .count(|counts| *(if is_of_node { &mut counts.from_nodes } else { &mut counts.from_hub }) += 1);
         part.pieces += 1;
         let whole = begins + answer.len() as usize;
         let mut piece = vec![0; PIECE];
