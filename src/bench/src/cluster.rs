@@ -1,4 +1,4 @@
-//! A small cluster: a tracker, an id server, a storage and perhaps a gateway, each its own process.
+//! A small cluster: a tracker, an id server, a storage and perhaps a gateway or a hub, each its own process.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use crate::wire::{Uploads, Wire};
 /// Servers on free ports with their data in one folder. Dropped, they are killed, those first that need the others.
 pub(crate) struct Cluster {
     gateway: Option<(Daemon, SocketAddr)>,
+    hub: Option<(Daemon, SocketAddr)>,
     storage: Daemon,
     id: Daemon,
     tracker: Daemon,
@@ -76,7 +77,18 @@ impl Cluster {
         let (storage, address) = launch("storage", &[&own[..], settings].concat())?;
         wait_until_active(bench, tracker_at)?;
         let (program, folder) = (program.to_owned(), folder.to_owned());
-        Ok(Cluster { gateway: None, storage, id, tracker, address, tracker_at, id_at, program, folder })
+        Ok(Cluster {
+            gateway: None,
+            hub: None,
+            storage,
+            id,
+            tracker,
+            address,
+            tracker_at,
+            id_at,
+            program,
+            folder,
+        })
     }
 
     /// Starts a gateway in front of it, and returns when it is ready. `settings` are more keys of the gateway.
@@ -88,6 +100,20 @@ impl Cluster {
         let settings = [&[trackers.as_str()], settings].concat();
         let (gateway, address) = start(&self.program, &self.folder, "http", &settings)?;
         self.gateway = Some((gateway, address));
+        Ok(address)
+    }
+
+    /// Starts a hub beside it, and returns when it is ready. `settings` are more keys of the hub.
+    ///
+    /// # Errors
+    /// As [`start`](Cluster::start).
+    pub(crate) fn start_hub(&mut self, settings: &[&str]) -> anyhow::Result<SocketAddr> {
+        let trackers = format!("trackers=[\"{}\"]", self.tracker_at);
+        let database = format!("database.url=sqlite:{}", self.folder.join("hub.db").display());
+        let uploads = format!("upload_dir={:?}", self.folder.join("uploads").display().to_string());
+        let settings = [&[trackers.as_str(), &database, &uploads], settings].concat();
+        let (hub, address) = start(&self.program, &self.folder, "hub", &settings)?;
+        self.hub = Some((hub, address));
         Ok(address)
     }
 
@@ -109,6 +135,11 @@ impl Cluster {
     /// The process of its gateway, if it has one.
     pub(crate) fn gateway_pid(&self) -> Option<u32> {
         self.gateway.as_ref().map(|(gateway, _)| gateway.pid())
+    }
+
+    /// The process of its hub, if it has one.
+    pub(crate) fn hub_pid(&self) -> Option<u32> {
+        self.hub.as_ref().map(|(hub, _)| hub.pid())
     }
 
     /// The process of its tracker.
@@ -179,26 +210,38 @@ fn start(
     settings: &[&str],
 ) -> anyhow::Result<(Daemon, SocketAddr)> {
     let mut command = Command::new(program);
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("TNV_") {
-            command.env_remove(name);
-        }
-    }
     command.args([role, "--listen", "127.0.0.1:0"]);
     command.args(settings.iter().flat_map(|setting| ["--set", setting]));
-    let log = folder.join(format!("{role}.log"));
+    launch(folder, role, &mut command)
+}
+
+/// Starts a server with its log in `folder`, and returns when it says that it is ready, and where.
+///
+/// # Errors
+/// If it says what makes no sense; if it does not start, that is a panic with the end of its log.
+pub(crate) fn launch(
+    folder: &Path,
+    name: &str,
+    command: &mut Command,
+) -> anyhow::Result<(Daemon, SocketAddr)> {
+    for (variable, _) in std::env::vars_os() {
+        if variable.to_string_lossy().starts_with("TNV_") {
+            command.env_remove(variable);
+        }
+    }
+    let log = folder.join(format!("{name}.log"));
     // What an earlier server in a folder that is kept said is not said by this one.
     if log.exists() {
         std::fs::remove_file(&log)?;
     }
-    let mut daemon = Daemon::start(folder, role, &mut command);
+    let mut daemon = Daemon::start(folder, name, command);
     let mut address = None;
     daemon.wait_until("ready", || {
         address = std::fs::read_to_string(&log).ok().and_then(|log| ready_line(&log));
         address.is_some()
     });
-    let address = address.with_context(|| format!("the {role} is not ready"))?;
-    Ok((daemon, address.parse().with_context(|| format!("the {role} listens at {address}"))?))
+    let address = address.with_context(|| format!("the {name} is not ready"))?;
+    Ok((daemon, address.parse().with_context(|| format!("the {name} listens at {address}"))?))
 }
 
 /// The address in the line `ready ADDRESS`, if that has been written to its end.

@@ -1,5 +1,6 @@
 //! What files hold: the same bytes in every process, made anew wherever they are needed.
 
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use anyhow::bail;
@@ -35,9 +36,14 @@ pub(crate) fn whole(size: usize) -> Vec<u8> {
 
 /// The whole of any file, in pieces of up to a megabyte.
 pub(crate) fn pieces(size: u64) -> impl Iterator<Item = &'static [u8]> {
-    let mut offset = 0;
+    pieces_of(0..size)
+}
+
+/// What such files hold at `range`, in pieces of up to a megabyte.
+pub(crate) fn pieces_of(range: Range<u64>) -> impl Iterator<Item = &'static [u8]> {
+    let mut offset = range.start;
     std::iter::from_fn(move || {
-        let next = (offset < size).then(|| piece(offset, size - offset))?;
+        let next = (offset < range.end).then(|| piece(offset, range.end - offset))?;
         offset += next.len() as u64;
         Some(next)
     })
@@ -71,6 +77,7 @@ mod tests {
         assert_eq!(piece(PERIOD as u64 - 3, 10), &all[PERIOD - 3..PERIOD + 7]);
         check(0, &all).unwrap();
         check(777, &all[777..]).unwrap();
+        assert_eq!(pieces_of(777..size as u64).collect::<Vec<_>>().concat(), all[777..]);
     }
 
     #[test]

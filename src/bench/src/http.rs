@@ -17,6 +17,8 @@ pub(crate) struct Gets {
     socket: Socket,
     requests: Arc<[BytesMut]>,
     size: u64,
+    /// Which of the bytes are those of [`contents`].
+    contents: Range<u64>,
     /// Whether the bytes have been compared; after that only their number is.
     is_checked: bool,
 }
@@ -28,7 +30,13 @@ impl Gets {
         requests: Arc<[BytesMut]>,
         size: u64,
     ) -> anyhow::Result<Gets> {
-        Ok(Gets { socket: Socket::connect(server).await?, requests, size, is_checked: false })
+        let socket = Socket::connect(server).await?;
+        Ok(Gets { socket, requests, size, contents: 0..size, is_checked: false })
+    }
+
+    /// Of files in which the usual contents lie only here.
+    pub(crate) fn holding(self, contents: Range<u64>) -> Gets {
+        Gets { contents, ..self }
     }
 
     /// The requests for these paths, each beginning with a slash.
@@ -46,8 +54,20 @@ impl Exchange for Gets {
             self.socket.body(head.length, |_, _| Ok(())).await
         } else {
             self.is_checked = true;
-            self.socket.body(head.length, contents::check).await
+            let contents = &self.contents;
+            self.socket.body(head.length, |offset, bytes| check(contents, offset, bytes)).await
         }
+    }
+}
+
+/// Compares those of the bytes that lie within `contents`.
+fn check(contents: &Range<u64>, offset: u64, bytes: &[u8]) -> anyhow::Result<()> {
+    let within = |at: u64| (at.clamp(offset, offset + bytes.len() as u64) - offset) as usize;
+    let (start, end) = (within(contents.start), within(contents.end));
+    if start == end {
+        Ok(())
+    } else {
+        contents::check(offset + start as u64 - contents.start, &bytes[start..end])
     }
 }
 
@@ -119,19 +139,35 @@ impl Head {
 /// # Errors
 /// If it is no head, or the length of what follows does not stand in it.
 pub(crate) fn parse(bytes: &[u8]) -> anyhow::Result<Option<(Head, usize)>> {
-    let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
-    let head = std::str::from_utf8(&bytes[..end]).context("the head of an answer is no text")?;
-    let mut lines = head.split("\r\n");
-    let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 "));
-    let status = status.and_then(|rest| rest.get(..3)?.parse().ok());
-    let length = lines.find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
-    });
-    match (status, length) {
-        (Some(status), Some(length)) => Ok(Some((Head { status, length }, end + 4))),
+    let Some((head, end)) = text(bytes)? else { return Ok(None) };
+    let length = header(head, "content-length").and_then(|length| length.parse().ok());
+    match (status(head), length) {
+        (Some(status), Some(length)) => Ok(Some((Head { status, length }, end))),
         _ => bail!("not an answer with a length: {head}"),
     }
+}
+
+/// The text of a head, and its length with the empty line; None while that has not come.
+///
+/// # Errors
+/// If it is no text.
+pub(crate) fn text(bytes: &[u8]) -> anyhow::Result<Option<(&str, usize)>> {
+    let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
+    let head = std::str::from_utf8(&bytes[..end]).context("the head of an answer is no text")?;
+    Ok(Some((head, end + 4)))
+}
+
+/// The status in the text of a head.
+pub(crate) fn status(head: &str) -> Option<u16> {
+    head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()
+}
+
+/// The value of a header, of which there is one.
+pub(crate) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.split("\r\n").skip(1).find_map(|line| {
+        let (this, value) = line.split_once(':')?;
+        this.eq_ignore_ascii_case(name).then_some(value.trim())
+    })
 }
 
 #[cfg(test)]
@@ -150,6 +186,24 @@ mod tests {
         let head = "GET /a HTTP/1.1\r\nHost: localhost\r\n";
         assert_eq!(request("/a", None), format!("{head}\r\n"));
         assert_eq!(request("/a", Some(5..7)), format!("{head}Range: bytes=5-6\r\n\r\n"));
+    }
+
+    #[test]
+    fn what_lies_around_the_contents_is_not_compared() {
+        let bytes = [&[7; 5], contents::piece(0, 10), &[8; 3]].concat();
+        for (offset, piece) in [(0, 0..18), (0, 0..4), (4, 4..9), (16, 16..18), (5, 5..15)] {
+            check(&(5..15), offset, &bytes[piece]).unwrap();
+        }
+        assert!(check(&(4..14), 0, &bytes).is_err() && check(&(5..16), 10, &bytes[10..]).is_err());
+    }
+
+    #[test]
+    fn a_header_is_found_by_its_name() {
+        let answer = b"HTTP/1.1 302 Found\r\nLOCATION: http://a:1/b \r\n\r\nrest";
+        let (head, end) = text(answer).unwrap().unwrap();
+        assert_eq!((status(head), header(head, "location")), (Some(302), Some("http://a:1/b")));
+        assert_eq!(&answer[end..], b"rest");
+        assert_eq!(header(head, "etag"), None);
     }
 
     #[test]

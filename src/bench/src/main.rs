@@ -9,6 +9,8 @@ mod small;
 
 mod gateway;
 
+mod edge;
+
 mod stall;
 
 mod scale;
@@ -102,6 +104,9 @@ enum What {
     /// Large and small GETs through gateway and storage beside nginx in front of nginx
     Gateway,
 
+    /// Packages at hub and nodes beside nginx, and one file from many servers beside aria2
+    Edge,
+
     /// Viewers of one film beside clients that stall, and without them
     Stall,
 
@@ -136,6 +141,7 @@ const ALL: &[Measure] = &[
     transfer::measure,
     small::measure,
     gateway::measure,
+    edge::measure,
     stall::measure,
     scale::measure,
     idle::measure,
@@ -159,6 +165,7 @@ fn run(what: What, options: &Options) -> anyhow::Result<()> {
         What::Transfer => transfer::measure,
         What::Small => small::measure,
         What::Gateway => gateway::measure,
+        What::Edge => edge::measure,
         What::Idle => idle::measure,
         What::Stall => stall::measure,
         What::Scale => scale::measure,

@@ -1,5 +1,6 @@
 //! What tnv is measured beside.
 
+pub(crate) mod aria2;
 mod bare;
 pub(crate) mod dd;
 pub(crate) mod iperf3;

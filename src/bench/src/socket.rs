@@ -1,11 +1,11 @@
 //! A connection that costs as little as it can: the clients share the machine with the servers.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
 use anyhow::{Context, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// What is read at a time, at most.
 const BUFFER: usize = 256 * 1024;
@@ -24,8 +24,27 @@ impl Socket {
     pub(crate) async fn connect(server: SocketAddr) -> anyhow::Result<Socket> {
         let stream =
             TcpStream::connect(server).await.with_context(|| format!("cannot connect to {server}"))?;
+        Socket::of(stream, BUFFER)
+    }
+
+    /// From another address of this machine than it would take by itself, with a buffer of this many bytes.
+    ///
+    /// # Errors
+    /// If it has no such address; if nobody listens there.
+    pub(crate) async fn connect_from(
+        client: IpAddr,
+        server: SocketAddr,
+        buffer: usize,
+    ) -> anyhow::Result<Socket> {
+        let socket = if server.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.bind(SocketAddr::new(client, 0)).with_context(|| format!("cannot be {client}"))?;
+        let stream = socket.connect(server).await;
+        Socket::of(stream.with_context(|| format!("cannot connect to {server} from {client}"))?, buffer)
+    }
+
+    fn of(stream: TcpStream, buffer: usize) -> anyhow::Result<Socket> {
         stream.set_nodelay(true)?;
-        Ok(Socket { stream, buffer: vec![0; BUFFER].into(), filled: 0..0 })
+        Ok(Socket { stream, buffer: vec![0; buffer].into(), filled: 0..0 })
     }
 
     /// Sends it all.

@@ -142,7 +142,11 @@ fn send_modes(bench: &mut Bench, peer: &Source, size: u64) -> anyhow::Result<Opt
     contest.play(bench)
 }
 
-fn write(file: &Path, size: u64) -> anyhow::Result<()> {
+/// Writes a new file of the usual contents.
+///
+/// # Errors
+/// If that fails, or there is one.
+pub(crate) fn write(file: &Path, size: u64) -> anyhow::Result<()> {
     use std::io::Write;
     let mut file = std::fs::File::create_new(file)?;
     for piece in contents::pieces(size) {

@@ -51,6 +51,8 @@ pub(crate) enum Unit {
 enum Ratio {
     /// The rate of one over that of another.
     Rate(Side, Side),
+    /// The time of one over that of another.
+    Time(Side, Side),
     /// The CPU of one for each unit over that of another.
     Cpu(Side, Side),
     /// The 99th percentile of the latencies of one over that of another.
@@ -92,6 +94,11 @@ impl<'a> Contest<'a> {
     /// Judges the ratio of rates.
     pub(crate) fn rate(&mut self, ours: Side, theirs: Side, goal: Goal) {
         self.ratios.push((Ratio::Rate(ours, theirs), goal));
+    }
+
+    /// Judges the ratio of times, in seconds.
+    pub(crate) fn time(&mut self, ours: Side, theirs: Side, goal: Goal) {
+        self.ratios.push((Ratio::Time(ours, theirs), goal));
     }
 
     /// Judges the ratio of CPU for each request or GiB.

@@ -107,6 +107,9 @@ pub(crate) struct Fetch {
     /// Do not follow Metalinks and Link headers of answers
     #[arg(long)]
     no_links: bool,
+    /// The certificates (PEM) of authorities to trust with https, beside those of the system
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    ca: Option<PathBuf>,
     /// Unpack the zip package into this new folder; without -o the package itself does not stay
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     extract: Option<PathBuf>,

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use reqwest::header::{ACCEPT_ENCODING, HeaderName, IF_RANGE, RANGE};
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Client, Response, Url};
+use reqwest::{Certificate, Client, Response, Url};
 
 use crate::failure::{Failure, FailureKind};
 use crate::options::Options;
@@ -24,6 +24,9 @@ pub enum HttpError {
     /// The program has not chosen who does its cryptography.
     #[error("no provider of cryptography is installed")]
     NoCryptography,
+    /// What should be an authority's certificate is none.
+    #[error("there is no certificate in PEM form: {0}")]
+    Authority(String),
     /// Whatever the library says.
     #[error("cannot speak HTTP: {0}")]
     Client(#[from] reqwest::Error),
@@ -39,13 +42,14 @@ impl Http {
     /// With the limits of `options`. The program must have installed a provider of cryptography for rustls.
     ///
     /// # Errors
-    /// If it has not, or the system's certificates cannot be read.
+    /// If it has not, or certificates cannot be read.
     pub fn new(options: &Options) -> Result<Http, HttpError> {
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             return Err(HttpError::NoCryptography);
         }
         let most = options.max_redirects;
         let client = Client::builder()
+            .tls_certs_merge(authorities(&options.authorities)?)
             .user_agent(concat!("tnv/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(options.connect_timeout)
             .redirect(Policy::custom(move |attempt| redirect(attempt, most)))
@@ -132,6 +136,14 @@ impl Source for HttpSource {
             hints: answer.hints,
             body: Box::new(HttpBody(response)),
         })
+    }
+}
+
+fn authorities(pem: &[u8]) -> Result<Vec<Certificate>, HttpError> {
+    let found = Certificate::from_pem_bundle(pem).map_err(|error| HttpError::Authority(error.to_string()))?;
+    match found.is_empty() && !pem.is_empty() {
+        true => Err(HttpError::Authority("it begins with -----BEGIN CERTIFICATE-----".to_owned())),
+        false => Ok(found),
     }
 }
 

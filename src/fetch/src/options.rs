@@ -33,6 +33,8 @@ pub struct Options {
     pub max_redirects: usize,
     /// How often it is written down what has come.
     pub save_every: Duration,
+    /// Certificates (PEM) of authorities that are trusted with https beside those of the system.
+    pub authorities: Vec<u8>,
 }
 
 impl Default for Options {
@@ -52,6 +54,7 @@ impl Default for Options {
             resume: true,
             max_redirects: 10,
             save_every: Duration::from_secs(2),
+            authorities: Vec::new(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Debian's nginx: files with sendfile, or a proxy in front of such a one.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use tnv_testbed::{Daemon, free_ports};
 
 use crate::bench::Bench;
 
-/// An nginx on 127.0.0.1, one worker for each core. Dropped, it is ended.
+/// An nginx on this machine, one worker for each core. Dropped, it is ended.
 pub(crate) struct Nginx {
     daemon: Daemon,
     address: SocketAddr,
@@ -35,6 +35,21 @@ impl Nginx {
         Nginx::start(bench, name, "", &location)
     }
 
+    /// One at this address of the machine that serves the files below `root` and gives each connection at most so many MiB in a second.
+    ///
+    /// # Errors
+    /// As [`serving`](Nginx::serving).
+    pub(crate) fn limited(
+        bench: &Bench,
+        name: &str,
+        host: Ipv4Addr,
+        root: &Path,
+        rate: u32,
+    ) -> anyhow::Result<Nginx> {
+        let location = format!("root {root:?}; tcp_nopush off; limit_rate {rate}m;");
+        Nginx::start_at(bench, name, host, "", &location)
+    }
+
     /// One that passes everything on to another server over connections that stay.
     ///
     /// # Errors
@@ -50,14 +65,24 @@ impl Nginx {
     }
 
     fn start(bench: &Bench, name: &str, upstream: &str, location: &str) -> anyhow::Result<Nginx> {
+        Nginx::start_at(bench, name, Ipv4Addr::LOCALHOST, upstream, location)
+    }
+
+    fn start_at(
+        bench: &Bench,
+        name: &str,
+        host: Ipv4Addr,
+        upstream: &str,
+        location: &str,
+    ) -> anyhow::Result<Nginx> {
         let folder = bench.folder(name)?;
         let [port] = free_ports();
+        let address = SocketAddr::from((host, port));
         let configuration = folder.join("nginx.conf");
-        std::fs::write(&configuration, configure(&folder, port, upstream, location))?;
+        std::fs::write(&configuration, configure(&folder, address, upstream, location))?;
         let mut command: Command = tnv_testbed::command(Self::PROGRAM);
         command.arg("-p").arg(&folder).arg("-c").arg(&configuration).args(["-e", "stderr"]);
         let mut daemon = Daemon::start(&folder, "nginx", &mut command);
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
         daemon.wait_until("connect", || std::net::TcpStream::connect(address).is_ok());
         Ok(Nginx { daemon, address })
     }
@@ -93,7 +118,7 @@ impl Drop for Nginx {
     }
 }
 
-fn configure(folder: &Path, port: u16, upstream: &str, location: &str) -> String {
+fn configure(folder: &Path, address: SocketAddr, upstream: &str, location: &str) -> String {
     // Workers of root's would not be allowed to read what root alone may.
     let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -118,7 +143,7 @@ http {{
   default_type application/octet-stream;
   {upstream}
   server {{
-    listen 127.0.0.1:{port} backlog=4096;
+    listen {address} backlog=4096;
     location / {{ {location} }}
   }}
 }}

@@ -1,6 +1,7 @@
 //! One upload, one or more downloads at once, from here.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -44,6 +45,8 @@ pub(crate) struct Source {
     protocol: Protocol,
     requests: Arc<[BytesMut]>,
     size: u64,
+    /// Which of the bytes are those of [`contents`](crate::contents).
+    contents: Range<u64>,
 }
 
 #[derive(Clone, Copy)]
@@ -70,13 +73,19 @@ impl Source {
             protocol: Protocol::Frames,
             requests: Downloads::requests(std::slice::from_ref(key)),
             size,
+            contents: 0..size,
         }
     }
 
     /// A file of so many bytes at a server that speaks HTTP.
     pub(crate) fn of_http(server: SocketAddr, pids: Vec<u32>, path: &str, size: u64) -> Source {
         let requests = Gets::requests(&[path.to_owned()]);
-        Source { server, pids, protocol: Protocol::Http, requests, size }
+        Source { server, pids, protocol: Protocol::Http, requests, size, contents: 0..size }
+    }
+
+    /// The usual contents lie only here in it. It is of a server that speaks HTTP.
+    pub(crate) fn holding(self, contents: Range<u64>) -> Source {
+        Source { contents, ..self }
     }
 }
 
@@ -117,7 +126,7 @@ impl Source {
         go: Arc<Barrier>,
     ) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
         let (server, requests, size) = (self.server, self.requests.clone(), self.size);
-        let (protocol, runtime) = (self.protocol, runtime()?);
+        let (protocol, contents, runtime) = (self.protocol, self.contents.clone(), runtime()?);
         Ok(std::thread::spawn(move || {
             let between = || {
                 ready.wait();
@@ -128,7 +137,10 @@ impl Source {
                     Protocol::Frames => {
                         twice(Downloads::connect(server, requests, size).await, between).await
                     }
-                    Protocol::Http => twice(Gets::connect(server, requests, size).await, between).await,
+                    Protocol::Http => {
+                        let gets = Gets::connect(server, requests, size).await;
+                        twice(gets.map(|gets| gets.holding(contents)), between).await
+                    }
                 }
             })
         }))

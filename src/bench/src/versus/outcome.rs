@@ -66,6 +66,10 @@ fn judge(name: &str, unit: Unit, sides: &[(String, Vec<Turn>)], ratio: Ratio, go
         Ratio::Rate(a, b) => {
             (format!("{name} {}: {} / {}", unit.of_rate(), side(a), side(b)), rate(a), rate(b))
         }
+        Ratio::Time(a, b) => {
+            let seconds = |side| figures(sides, side, |turn| turn.seconds);
+            (format!("{name} s: {} / {}", side(a), side(b)), seconds(a), seconds(b))
+        }
         Ratio::Cpu(a, b) => {
             (format!("{name} CPU {}: {} / {}", unit.of_cpu(), side(a), side(b)), cpu(a), cpu(b))
         }
@@ -162,15 +166,16 @@ mod tests {
             (Ratio::Rate(ours, theirs), Goal::AtLeast(0.6)),
             (Ratio::Cpu(ours, theirs), Goal::AtMost(1.0)),
             (Ratio::PlainCpu(ours), Goal::None),
+            (Ratio::Time(ours, theirs), Goal::None),
         ];
         let outcome = Outcome::new("work".to_owned(), Unit::Requests, sides, &ratios);
         let medians: Vec<f64> = outcome.targets.iter().map(|target| target.ratio.median).collect();
-        assert_eq!(medians, [0.5, 2.0, 500.0]);
+        assert_eq!(medians, [0.5, 2.0, 500.0, 1.0]);
         assert_eq!(outcome.targets[0].what, "work /s: tnv / peer");
         assert_eq!(outcome.targets[1].what, "work CPU us: tnv / peer");
 
         let section = Section::new("Title", [None, Some(outcome)]);
         assert_eq!(section.figures["work"][1]["rate"]["median"], 2000.0);
-        assert_eq!(section.targets.len(), 3);
+        assert_eq!(section.targets.len(), 4);
     }
 }

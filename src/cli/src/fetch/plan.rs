@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 use tnv_client::{Client, Options as ClientOptions};
-use tnv_fetch::{Http, Known, Options, Replica, Source, row};
+use tnv_fetch::{Http, HttpError, Known, Options, Replica, Source, row};
 use tnv_metalink::{EXTENSION, MAX_DOCUMENT, Mirror};
 use tnv_proto::{AppId, FileId, FileKey, UserId};
 
@@ -27,8 +27,13 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) async fn make(fetch: &Fetch, context: &Context) -> Result<Plan, Error> {
         let known = Known { hashes: fetch.checksum.clone(), ..Known::default() };
-        let plan =
-            Plan { name: String::new(), options: fetch.options(), known, sources: Vec::new(), guide: None };
+        let mut options = fetch.options();
+        if let Some(path) = &fetch.ca {
+            let read = tokio::fs::read(path).await;
+            options.authorities =
+                read.map_err(|error| Error::local(format!("--ca {}: {}", path.display(), reason(&error))))?;
+        }
+        let plan = Plan { name: String::new(), options, known, sources: Vec::new(), guide: None };
         match &fetch.base {
             Some(base) => match &fetch.words[..] {
                 [path] => plan.with_row(base, fetch.count, path, fetch),
@@ -159,7 +164,12 @@ impl Plan {
     }
 
     fn http(&mut self, fetch: &Fetch) -> Result<Arc<Http>, Error> {
-        let http = Http::new(&self.options).map_err(|error| Error::local(error.to_string()))?;
+        let http = Http::new(&self.options).map_err(|error| match (&fetch.ca, error) {
+            (Some(path), HttpError::Authority(why)) => {
+                Error::local(format!("--ca {}: {why}", path.display()))
+            }
+            (_, error) => Error::local(error.to_string()),
+        })?;
         let http = Arc::new(http);
         self.guide = (!fetch.no_links).then(|| Arc::clone(&http));
         Ok(http)

@@ -1,5 +1,8 @@
 //! Hub and file service nodes: packages of meetings near their readers.
 
+mod beyond;
+mod ledger;
+mod package;
 mod picture;
 mod stops;
 
@@ -62,23 +65,29 @@ impl Site {
 /// A node with a process and a folder of its own.
 struct NodeSite<'a> {
     lab: &'a Lab,
+    /// Its folder, and what its output is called.
+    name: String,
     address: String,
 }
 
 impl<'a> NodeSite<'a> {
     fn new(lab: &'a Lab, hub: &str, settings: Value) -> NodeSite<'a> {
-        std::fs::create_dir_all(lab.path("node")).unwrap();
+        NodeSite::named(lab, "node", "node-x", hub, settings)
+    }
+
+    fn named(lab: &'a Lab, name: &str, id: &str, hub: &str, settings: Value) -> NodeSite<'a> {
+        std::fs::create_dir_all(lab.path(name)).unwrap();
         let mut config = json!({
             "mainServerUrl": format!("http://{hub}"),
-            "nodeId": "node-x",
+            "nodeId": id,
             "syncInterval": 1,
             "heartbeat": {"interval": 1},
         });
         for (key, value) in settings.as_object().unwrap() {
             config[key] = value.clone();
         }
-        lab.file("node/node_config.json", config.to_string());
-        NodeSite { lab, address: own_address() }
+        lab.file(&format!("{name}/node_config.json"), config.to_string());
+        NodeSite { lab, name: name.to_owned(), address: own_address() }
     }
 
     fn command(&self) -> Command {
@@ -91,7 +100,7 @@ impl<'a> NodeSite<'a> {
             "--port",
             port,
             "--config",
-            &self.lab.arg("node/node_config.json"),
+            &self.lab.arg(&format!("{}/node_config.json", self.name)),
         ]);
         for variable in
             ["NODE_ID", "NODE_IP", "NODE_PORT", "MAIN_SERVER_URL", "API_KEY", "STORAGE_PATH", "SYNC_INTERVAL"]
@@ -103,7 +112,7 @@ impl<'a> NodeSite<'a> {
 
     #[track_caller]
     fn start(&self) -> Process {
-        let mut process = self.lab.process("node", &mut self.command());
+        let mut process = self.lab.process(&self.name, &mut self.command());
         assert_eq!(process.expect_line("ready "), self.address);
         process
     }
@@ -122,7 +131,7 @@ impl<'a> NodeSite<'a> {
     }
 
     fn file(&self, name: &str) -> PathBuf {
-        self.lab.path("node").join(name)
+        self.lab.path(&self.name).join(name)
     }
 
     /// A counter or gauge of its own.

@@ -1,6 +1,8 @@
 //! `client fetch` against real gateways and storages: whatever dies meanwhile, the bytes are right or the exit code says
 //! what is wrong.
 
+mod https;
+
 use std::process::Output;
 
 use rustix::process::Signal;

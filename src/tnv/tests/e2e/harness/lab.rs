@@ -157,6 +157,14 @@ impl Role {
         Role::new("http").set("trackers", list(trackers))
     }
 
+    /// A hub with a database and a folder for uploads of its own in the lab's folder.
+    pub(crate) fn hub(lab: &Lab, trackers: &[&str]) -> Role {
+        Role::new("hub")
+            .set("database.url", format!("sqlite:{}", lab.arg("hub.db")))
+            .set("upload_dir", format!("{:?}", lab.arg("uploads")))
+            .set("trackers", list(trackers))
+    }
+
     fn database(self, lab: &Lab) -> Role {
         let url = format!("sqlite:{}", lab.arg("catalog.db"));
         self.set("database.url", url)

@@ -24,11 +24,15 @@ pub(crate) struct Response {
 impl Web {
     #[track_caller]
     pub(crate) fn connect(address: &str) -> Web {
-        let stream =
-            TcpStream::connect(address).unwrap_or_else(|error| panic!("cannot reach {address}: {error}"));
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        stream.set_write_timeout(Some(DEADLINE)).unwrap();
-        Web { stream: BufReader::new(stream), closing: None }
+        Web::try_connect(address).unwrap_or_else(|error| panic!("cannot reach {address}: {error}"))
+    }
+
+    /// As [`Web::connect`], to a server that may be gone.
+    pub(crate) fn try_connect(address: &str) -> io::Result<Web> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.set_write_timeout(Some(DEADLINE))?;
+        Ok(Web { stream: BufReader::new(stream), closing: None })
     }
 
     #[track_caller]
@@ -81,6 +85,20 @@ impl Web {
     #[track_caller]
     pub(crate) fn post(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
         self.send_body("POST", path, headers, body)
+    }
+
+    /// One request with a body, to a server that may be gone before it has answered.
+    pub(crate) fn attempt(&mut self, method: &str, path: &str, body: &[u8]) -> io::Result<Response> {
+        let len = body.len().to_string();
+        let headers = [("Content-Type", "application/json"), ("Content-Length", len.as_str())];
+        let stream = self.stream.get_mut();
+        stream.write_all(request(method, path, &headers).as_bytes())?;
+        stream.write_all(body)?;
+        let mut response = self.head()?;
+        let len = response.header("content-length").and_then(|len| len.parse().ok()).unwrap_or(0);
+        response.body = vec![0; len];
+        self.stream.read_exact(&mut response.body)?;
+        Ok(response)
     }
 
     /// Reads the response to a request of this method.
