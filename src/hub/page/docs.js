@@ -10,9 +10,10 @@ const follow = (value) => (value?.$ref ? value.$ref.slice(2).split("/").reduce((
 
 function shape(schema, depth = 0) {
 	if (schema?.$ref && depth > 0) return schema.$ref.split("/").pop();
-	const { type, properties, items, enum: values } = follow(schema) ?? {};
+	const { type, properties, items, anyOf, enum: values } = follow(schema) ?? {};
+	if (anyOf && !properties) return anyOf.map((one) => shape(one, depth + 1)).join(" | ");
 	if (values) return values.map((value) => JSON.stringify(value)).join(" | ");
-	if (type === "array") return `[${shape(items, depth + 1)}]`;
+	if ([type].flat()[0] === "array") return `[${shape(items, depth + 1)}]`;
 	if (!properties) return [type].flat().join(" | ");
 	const required = new Set(follow(schema).required);
 	const indent = "  ".repeat(depth + 1);

@@ -1,5 +1,6 @@
 //! Hub and file service nodes: packages of meetings near their readers.
 
+mod contract;
 mod picture;
 mod stops;
 
