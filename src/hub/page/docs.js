@@ -25,7 +25,7 @@ function shape(schema, depth = 0) {
 }
 
 const code = (content) => Object.entries(content ?? {}).map(([type, { schema }]) =>
-	[el("small", type), el("pre", schema?.format === "binary" ? "…" : shape(schema))]);
+	[el("small", type), el("pre", { tabindex: 0 }, schema?.format === "binary" ? "…" : shape(schema))]);
 
 function operation(path, method, { summary, description: said, parameters = [], requestBody, responses, security = [] }) {
 	const keys = security.map((way) => Object.keys(way)[0]).join(" / ");
@@ -50,5 +50,5 @@ for (const { name, description: said } of description.tags) {
 }
 main.append(el("h2", "shapes"));
 for (const [name, schema] of Object.entries(description.components.schemas)) {
-	main.append(el("details.card", el("summary", el("code", name)), el("pre", shape(schema))));
+	main.append(el("details.card", el("summary", el("code", name)), el("pre", { tabindex: 0 }, shape(schema))));
 }

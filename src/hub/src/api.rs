@@ -3,6 +3,7 @@
 pub(crate) mod admin;
 pub(crate) mod files;
 pub(crate) mod meetings;
+pub(crate) mod metalink;
 pub(crate) mod nodes;
 pub(crate) mod packages;
 

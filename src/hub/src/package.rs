@@ -53,7 +53,7 @@ impl Source {
     }
 
     /// Opens a part of a member.
-    async fn open(&self, index: usize, offset: u64, len: u64) -> Result<Download, BodyError> {
+    pub(crate) async fn open(&self, index: usize, offset: u64, len: u64) -> Result<Download, BodyError> {
         let (id, checksum) = match &self.object {
             Object::Package(layout) => {
                 let member = layout.manifest().members().get(index).ok_or(BodyError::Length)?;

@@ -1,6 +1,9 @@
 //! Hub and file service nodes: packages of meetings near their readers.
 
+mod bounds;
 mod contract;
+mod metalink;
+mod pages;
 mod picture;
 mod stops;
 

@@ -157,6 +157,10 @@ impl Role {
         Role::new("http").set("trackers", list(trackers))
     }
 
+    pub(crate) fn hub(lab: &Lab, trackers: &[&str]) -> Role {
+        Role::new("hub").database(lab).set("trackers", list(trackers)).set("upload_dir", lab.arg("uploads"))
+    }
+
     fn database(self, lab: &Lab) -> Role {
         let url = format!("sqlite:{}", lab.arg("catalog.db"));
         self.set("database.url", url)
