@@ -40,7 +40,7 @@ function showStatus() {
 	const { storage } = status;
 	byId("facts").replaceChildren(
 		fact("mainServer", `${status.main_server} · ${t(status.connected ? "connected" : "disconnected")}`, { bad: !status.connected, wide: true }),
-		fact("address", status.address ?? status.listens),
+		fact("address", status.address ?? status.listens, { wide: true }),
 		fact("lastHeartbeat", time(status.last_heartbeat)),
 		fact("lastSync", time(status.last_sync_time)),
 		fact("syncStatus", syncState(status.last_sync_status), { bad: /失败|出错/.test(status.last_sync_status) }),

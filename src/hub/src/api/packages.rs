@@ -62,7 +62,7 @@ pub(crate) async fn package(
     Ok(response)
 }
 
-/// Answers a node that wants a package.
+/// Answers a node that wants a package, or a client that came by a Metalink.
 pub(crate) async fn direct(
     service: &Service,
     id: &MeetingId,
@@ -72,7 +72,8 @@ pub(crate) async fn direct(
     let (layout, changed_ms) = wanted(service, id, head).await?;
     let node = Query::new(head.uri.query()).get("node_id").map_err(Refusal::bad)?;
     let described = describe(id, &layout, changed_ms);
-    send(service, id, layout, described, head, (Action::NodePackage, peer, node)).await
+    let action = if node.is_some() { Action::NodePackage } else { Action::Package };
+    send(service, id, layout, described, head, (action, peer, node)).await
 }
 
 /// Answers a node that wants the manifest.

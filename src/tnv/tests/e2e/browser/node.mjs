@@ -25,7 +25,7 @@ await stage(async (stage) => {
 
   stage.step("mistakes");
   const before = await config();
-  const wrong = { syncInterval: "soon", "storage.maxSize": "-1", "heartbeat.interval": "0", nodePort: "70000", mainServerUrl: "ftp://x" };
+  const wrong = { syncInterval: "soon", "storage.maxSize": "-1", "heartbeat.interval": "0", publicPort: "70000", mainServerUrl: "ftp://x" };
   for (const [name, value] of Object.entries(wrong)) await field(name).fill(value);
   stage.expected.add(400);
   stage.expected.add(422);
