@@ -12,6 +12,10 @@ fn package(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, contents) in members {
         let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+        if name.ends_with('/') {
+            writer.add_directory(*name, options).unwrap();
+            continue;
+        }
         writer.start_file(*name, options).unwrap();
         writer.write_all(contents).unwrap();
     }

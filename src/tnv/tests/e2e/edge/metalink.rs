@@ -39,7 +39,8 @@ fn a_dead_node_and_a_corrupt_one_do_no_harm() {
     let site = Site::start(&lab, &BLIND, 2);
     let dead = NodeSite::new(&lab, &site.hub, json!({}));
     let mut process = dead.start();
-    site.meeting("m1", &Pattern::new(51, 12_000_000).bytes());
+    let contents = Pattern::new(51, 12_000_000).bytes();
+    site.meeting("m1", &contents);
     wait_for_holders(&site, "m1", 3);
     let package = site.package("m1");
     process.kill();
@@ -54,6 +55,9 @@ fn a_dead_node_and_a_corrupt_one_do_no_harm() {
         assert!(fetched.status.success(), "{name}: {:?}", text(&fetched));
         assert!(std::fs::read(&target).unwrap() == package, "{name}");
     }
+    let fetched = lab.client(&["fetch", &url, "--extract", &lab.arg("meeting")]);
+    assert!(fetched.status.success(), "{:?}", text(&fetched));
+    assert!(std::fs::read(lab.path("meeting/files/m1.bin")).unwrap() == contents);
 }
 
 #[test]
