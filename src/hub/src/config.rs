@@ -65,7 +65,7 @@ pub struct Config {
     pub probe_interval: Duration,
     /// How long they may take to answer.
     pub probe_timeout: Duration,
-    /// Memory for the bytes of all downloads that the hub serves itself, 256 KiB each, in bytes.
+    /// Memory for the bytes of all downloads that the hub serves itself, 320 KiB each, in bytes.
     pub send_memory: u64,
     /// Downloads that the hub serves itself at a time for clients whose only node has just failed them.
     pub max_fallbacks: u32,
@@ -126,7 +126,7 @@ impl Config {
             policy: read_policy(settings),
             probe_interval: settings.duration("probe_interval", seconds(10), timeouts.clone()),
             probe_timeout: settings.duration("probe_timeout", seconds(2), timeouts.clone()),
-            send_memory: settings.size("send_memory", 32 * 1024 * 1024, 256 * 1024..=1 << 40),
+            send_memory: settings.size("send_memory", 16 * 1024 * 1024, 320 * 1024..=1 << 40),
             max_fallbacks: settings.number("max_fallbacks", 64, 0..=1_000_000),
             max_ranges: settings.number("max_ranges", 8, 1..=100),
             max_connections: settings.number("max_connections", 4096, 1..=1_000_000),

@@ -16,8 +16,9 @@ use crate::audit::{Action, Audit, Outcome};
 /// What a rate is an average of, in seconds: half of what was before counts no more.
 const HALF_LIFE: f64 = 2.0;
 
-/// What a download holds at most of its bytes, and in what steps that is counted, in bytes.
-const HELD: u64 = 256 * 1024;
+/// What a download holds at most of its bytes, a chunk and what its connection to a storage has read ahead; and in what steps
+/// that is counted. In bytes.
+const HELD: u64 = 320 * 1024;
 const STEP: u64 = 16 * 1024;
 /// How long a download waits until others have ended.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -116,7 +117,7 @@ impl Downloads {
 
     /// Memory for a download of so many bytes; `None` if others do not give enough of it back soon.
     pub(crate) async fn room(&self, size: u64) -> Option<Room> {
-        // It is at most 16.
+        // It is at most 20.
         let steps = size.min(HELD).div_ceil(STEP) as u32;
         let permit = timeout(PATIENCE, Arc::clone(&self.memory).acquire_many_owned(steps)).await;
         permit.ok()?.ok().map(Room)
@@ -217,12 +218,12 @@ mod tests {
     async fn memory_is_shared_and_given_back() {
         let downloads = Downloads::new(Audit::default(), 2 * HELD);
         let one = downloads.room(u64::MAX).await.unwrap();
-        let small: Vec<Room> = futures_util::future::join_all((0..16).map(|_| downloads.room(1)))
+        let small: Vec<Room> = futures_util::future::join_all((0..20).map(|_| downloads.room(1)))
             .await
             .into_iter()
             .flatten()
             .collect();
-        assert_eq!(small.len(), 16);
+        assert_eq!(small.len(), 20);
         assert!(downloads.room(1).await.is_none());
         drop(one);
         assert!(downloads.room(HELD).await.is_some());

@@ -68,7 +68,7 @@ async fn stalled(hub: std::net::SocketAddr) -> TcpStream {
 #[tokio::test]
 async fn downloads_over_the_memory_for_them_are_told_so() {
     let cluster = Cluster::start().await;
-    let hub = cluster.hub(|config| config.send_memory = 512 << 10).await;
+    let hub = cluster.hub(|config| config.send_memory = 640 << 10).await;
     // More than sockets take.
     hub.meeting("m", &[("a", &vec![7; 24 << 20])]).await;
     let path = "/api/v1/meetings/m/download-package";

@@ -41,10 +41,12 @@ fn a_form_that_the_disk_has_no_room_for_is_told_so() {
     assert_eq!(files["files"].as_array().unwrap().len(), 2, "{files}");
 }
 
-const CLIENTS: usize = 1000;
+const CLIENTS: usize = 300;
+/// What send_memory is enough for by default.
+const SERVED: usize = 51;
 const BAR_KIB: u64 = 64 * 1024;
 
-/// A hub in a process of its own, and a thousand clients that ask for a package and take next to nothing of it.
+/// A hub in a process of its own, and many clients that ask for a package and take next to nothing of it.
 #[test]
 fn stalled_downloads_leave_the_hub_below_64_mib() {
     crate::harness::raise_descriptor_limit(2 * CLIENTS as u64);
@@ -73,7 +75,7 @@ fn stalled_downloads_leave_the_hub_below_64_mib() {
     let (served, refused) = (count("200"), count("503"));
     let peak = peak_kib(site.process.pid());
     say(&format!("{served} stalled downloads, {refused} refused: peak resident KiB of the hub {peak}"));
-    assert_eq!((served, refused), (128, CLIENTS - 128));
+    assert_eq!((served, refused), (SERVED, CLIENTS - SERVED));
     assert!(peak < BAR_KIB, "{peak} KiB, the bar is {BAR_KIB}");
     clients.truncate(1);
     let whole = get(&site.hub, path, &[]);
