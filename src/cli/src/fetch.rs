@@ -58,6 +58,7 @@ Examples:
   client fetch http://10.0.0.1:8080/files/FILE http://10.0.0.2:8080/files/FILE -o film.mp4
   client fetch --base http://10.0.0.1:8001 --count 3 /api/v1/meetings/7/download-package --extract meeting
   client fetch http://10.0.0.1:8080/files/FILE?meta4 --parallel 3
+  client fetch http://hub:8000/api/v1/meetings/7/package.meta4 --parallel 3 --extract meeting
   client 127.0.0.1:21000 fetch tnvideo tnv001 FILE --parallel 2
   client fetch https://example.org/x.iso --checksum sha-256:9f86d081... --json"
 )]

@@ -10,9 +10,10 @@ const follow = (value) => (value?.$ref ? value.$ref.slice(2).split("/").reduce((
 
 function shape(schema, depth = 0) {
 	if (schema?.$ref && depth > 0) return schema.$ref.split("/").pop();
-	const { type, properties, items, enum: values } = follow(schema) ?? {};
+	const { type, properties, items, anyOf, enum: values } = follow(schema) ?? {};
+	if (anyOf && !properties) return anyOf.map((one) => shape(one, depth + 1)).join(" | ");
 	if (values) return values.map((value) => JSON.stringify(value)).join(" | ");
-	if (type === "array") return `[${shape(items, depth + 1)}]`;
+	if ([type].flat()[0] === "array") return `[${shape(items, depth + 1)}]`;
 	if (!properties) return [type].flat().join(" | ");
 	const required = new Set(follow(schema).required);
 	const indent = "  ".repeat(depth + 1);
@@ -24,7 +25,7 @@ function shape(schema, depth = 0) {
 }
 
 const code = (content) => Object.entries(content ?? {}).map(([type, { schema }]) =>
-	[el("small", type), el("pre", schema?.format === "binary" ? "…" : shape(schema))]);
+	[el("small", type), el("pre", { tabindex: 0 }, schema?.format === "binary" ? "…" : shape(schema))]);
 
 function operation(path, method, { summary, description: said, parameters = [], requestBody, responses, security = [] }) {
 	const keys = security.map((way) => Object.keys(way)[0]).join(" / ");
@@ -49,5 +50,5 @@ for (const { name, description: said } of description.tags) {
 }
 main.append(el("h2", "shapes"));
 for (const [name, schema] of Object.entries(description.components.schemas)) {
-	main.append(el("details.card", el("summary", el("code", name)), el("pre", shape(schema))));
+	main.append(el("details.card", el("summary", el("code", name)), el("pre", { tabindex: 0 }, shape(schema))));
 }

@@ -23,6 +23,9 @@ export function el(kind, ...parts) {
 	return node;
 }
 
+/** A place for a table that may be wider than the page: one can get there by Tab, and scroll. */
+export const scroller = (label) => el("div.table", { tabindex: 0, role: "region", "aria-label": label });
+
 /** A short message that goes away by itself. */
 export function toast(sentence, bad = false) {
 	const node = el(bad ? "div.toast.bad" : "div.toast", sentence);
@@ -30,6 +33,17 @@ export function toast(sentence, bad = false) {
 	box.append(node);
 	while (box.children.length > 3) box.firstElementChild.remove();
 	setTimeout(() => node.remove(), bad ? 8000 : 3500);
+}
+
+/** Puts a text into the clipboard. Browsers keep pages without https away from it: then `shown` is marked; false. */
+export async function copyText(text, shown) {
+	try {
+		await navigator.clipboard.writeText(text);
+		return true;
+	} catch {
+		getSelection().selectAllChildren(shown);
+		return false;
+	}
 }
 
 /** Asks before something that cannot be undone; true if it is meant. */

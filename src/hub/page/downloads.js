@@ -1,13 +1,13 @@
 // What the hub serves itself now, and what was done last.
 
 import { ask } from "./api.js";
-import { el, show } from "./dom.js";
+import { el, scroller, show } from "./dom.js";
 import { bytes, moment, plain, rate } from "./format.js";
 import { t } from "./i18n.js";
 
 export function downloads(place, _, signal) {
-	const live = el("div.table");
-	const lines = el("div.table");
+	const live = scroller(t("downloads"));
+	const lines = scroller(t("audit"));
 	show(place, el("h1", t("downloads")), live, el("h2", t("audit")), lines);
 	return async () => {
 		const [{ downloads: running }, { lines: last }] = await Promise.all([
@@ -19,7 +19,12 @@ export function downloads(place, _, signal) {
 	};
 }
 
-const table = (heads, rows) => el("table", el("thead", el("tr", heads.map((key) => el("th", t(key))))), el("tbody", rows));
+const FIGURES = ["rate", "time", "bytes"];
+
+const table = (heads, rows) => {
+	const head = (key) => el(FIGURES.includes(key) ? "th.number" : "th", t(key));
+	return el("table", el("thead", el("tr", heads.map(head))), el("tbody", rows));
+};
 
 const row = (download) =>
 	el("tr",

@@ -22,3 +22,6 @@ export const moment = (milliseconds) =>
 
 /** A path in which nothing is hidden: what would turn the direction of letters is replaced. */
 export const plain = (text) => String(text).replace(/[\u0000-\u001f\u007f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
+
+/** The same of a text with lines. */
+export const plainLines = (text) => String(text).split(/\r\n|\n|\r/).map(plain).join("\n");

@@ -1,8 +1,8 @@
 // One meeting: begun, ended, changed, and its files.
 
 import { ask, filePath, meetingPath, putFile } from "./api.js";
-import { confirmed, el, show, toast } from "./dom.js";
-import { bytes, moment, plain } from "./format.js";
+import { confirmed, copyText, el, show, toast } from "./dom.js";
+import { bytes, moment, plain, plainLines } from "./format.js";
 import { t } from "./i18n.js";
 import { editor } from "./meetings.js";
 
@@ -15,7 +15,7 @@ export function meeting(place, id, signal, redraw) {
 		event.preventDefault();
 		zone.classList.remove("over");
 		const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-		take(entries.length ? (await Promise.all(entries.map(within))).flat() : [...event.dataTransfer.files].map(named));
+		take(entries.length ? (await Promise.all(entries.map((entry) => within(entry)))).flat() : [...event.dataTransfer.files].map(named));
 	};
 	const over = (is) => (event) => (event.preventDefault(), zone.classList.toggle("over", is));
 	const zone = el("div.zone", { ondrop: dropped, ondragover: over(true), ondragleave: over(false) },
@@ -62,22 +62,31 @@ export function meeting(place, id, signal, redraw) {
 			await ask(meetingPath(id), { method: "DELETE" });
 			location.hash = "#/meetings";
 		});
-		const { package: pack } = found;
 		return [
 			el("div.row", el("h1", plain(found.title)), el(`span.badge.${found.status}`, t(found.status))),
 			el("p.muted", [plain(id), found.time && plain(found.time)].filter(Boolean).join(" · ")),
-			found.intro && el("p.text", plain(found.intro)),
+			found.intro && el("p.text", plainLines(found.intro)),
+			found.agenda_items.length > 0 && el("ol.text", found.agenda_items.map((item) => el("li", plain(item.title)))),
 			el("div.row",
 				found.status !== "active" && el("button.button.primary", { "data-key": "start", onclick: post("start") }, t("start")),
 				found.status === "active" && el("button.button", { "data-key": "end", onclick: post("end") }, t("end")),
 				el("button.button", { "data-key": "edit", onclick: () => editor({ meeting: found, submit: change, button: t("save") }) }, t("edit")),
 				el("button.button.danger", { "data-key": "remove", onclick: remove }, t("remove"))),
-			found.agenda_items.length && el("ol.text", found.agenda_items.map((item) => el("li", plain(item.title)))),
-			el("p.card",
-				el("strong", t("package")), ` ${bytes(pack.size)} · ${t("holders", { n: found.holders })} · ${t("version")} `,
-				el("code", { title: pack.version }, pack.version.slice(0, 12)), " ",
-				el("a", { href: `${meetingPath(id)}/download-package`, download: "", "data-key": "download" }, t("download"))),
+			packageOf(found),
 		];
+	}
+
+	function packageOf({ package: pack, holders }) {
+		const command = `client fetch ${location.origin}${meetingPath(id)}/package.meta4`;
+		const line = el("code.command", { tabindex: 0, "data-testid": "fetch-command" }, command);
+		const copy = async () => ((await copyText(command, line)) ? toast(t("copied")) : toast(t("copyByHand")));
+		return el("div.card",
+			el("div.row",
+				el("p.grow", el("strong", t("package")), ` ${bytes(pack.size)} · ${t("holders", { n: holders })} · ${t("version")} `,
+					el("code", { title: pack.version }, pack.version.slice(0, 12))),
+				el("a.button.primary", { href: `${meetingPath(id)}/download-package`, download: "", "data-key": "download" }, t("download"))),
+			el("p.muted", t("fetchHint")),
+			el("div.row", line, el("button.button", { "data-key": "copy", onclick: copy }, t("copy"))));
 	}
 
 	function row(file) {

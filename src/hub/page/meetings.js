@@ -1,7 +1,7 @@
 // All meetings, and a new one.
 
 import { ask } from "./api.js";
-import { el, show, toast } from "./dom.js";
+import { el, show } from "./dom.js";
 import { plain } from "./format.js";
 import { t } from "./i18n.js";
 
@@ -49,12 +49,14 @@ export function editor({ meeting = {}, submit, button, withId = false }) {
 			await submit(subject);
 			dialog.close();
 		} catch (error) {
-			toast(error.message, true);
+			// Here, for a toast would lie under the dialog.
+			trouble.textContent = error.message;
 		}
 	};
+	const trouble = el("p.trouble", { role: "alert" });
 	const dialog = el("dialog", { onclose: () => dialog.remove() },
 		el("form", { onsubmit: send },
-			withId && field("id", id), field("title", title), field("time", time), field("intro", intro), field("agenda", agenda),
+			withId && field("id", id), field("title", title), field("time", time), field("intro", intro), field("agenda", agenda), trouble,
 			el("div.row.end",
 				el("button.button", { onclick: () => dialog.close() }, t("cancel")),
 				el("button.button.primary", { onclick: () => title.form.requestSubmit() }, button))));

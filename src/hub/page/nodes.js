@@ -1,12 +1,12 @@
 // The nodes, and what the hub thinks of them.
 
 import { ask } from "./api.js";
-import { confirmed, el, show, toast } from "./dom.js";
+import { confirmed, el, scroller, show, toast } from "./dom.js";
 import { bytes, plain, rate } from "./format.js";
 import { t } from "./i18n.js";
 
 export function nodes(place, _, signal, redraw) {
-	const list = el("div.table");
+	const list = scroller(t("nodes"));
 	show(place, el("h1", t("nodes")), list);
 	const run = (work) => async () => {
 		try {
@@ -44,7 +44,8 @@ export function nodes(place, _, signal, redraw) {
 	return async () => {
 		const { nodes: found } = await ask("/api/v1/admin/nodes", { signal });
 		if (!found.length) return show(list, el("p.empty", t("noNodes")));
-		const heads = ["id", "status", "health", "storage", "held", "live", "lastBeat", "score"].map((key) => el("th", t(key)));
-		show(list, el("table", el("thead", el("tr", heads, el("th"))), el("tbody", found.map(row))));
+		const heads = ["id", "status", "health", "storage"].map((key) => el("th", t(key)));
+		const figures = ["held", "live", "lastBeat", "score"].map((key) => el("th.number", t(key)));
+		show(list, el("table", el("thead", el("tr", heads, figures, el("th", { "aria-label": t("actions") }))), el("tbody", found.map(row))));
 	};
 }

@@ -81,7 +81,11 @@ pub(crate) async fn object(
     let mut headers = described.headers();
     let (status, len, pieces) = described.lay_out(extent, &mut headers);
     let name = subject.name();
-    let followed = service.downloads.begin(Subject { size: len, ..subject });
+    let room = service.downloads.room(len).await.ok_or_else(|| {
+        let detail = "as many downloads are under way as there is memory for (send_memory); try again soon";
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+    })?;
+    let followed = service.downloads.begin(Subject { size: len, ..subject }, room);
     let reader = Reader::open(source, pieces, followed).await.map_err(|error| match &error {
         BodyError::Upstream(upstream) => Refusal::upstream(upstream, &name),
         _ => {

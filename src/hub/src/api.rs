@@ -3,10 +3,12 @@
 pub(crate) mod admin;
 pub(crate) mod files;
 pub(crate) mod meetings;
+pub(crate) mod metalink;
 pub(crate) mod nodes;
 pub(crate) mod packages;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 
 use crate::refusal::Refusal;
 use crate::web::Inflow;
@@ -20,4 +22,11 @@ async fn read_json<T: DeserializeOwned>(mut body: Inflow) -> Result<T, Refusal> 
     let text = if text.iter().all(u8::is_ascii_whitespace) { &b"{}"[..] } else { &text[..] };
     serde_json::from_slice(text)
         .map_err(|error| Refusal::bad(format!("the body is not what it should be: {error}")))
+}
+
+/// Reads an integer, or nothing. 3.0 is one as well: there are languages that write every quotient so.
+fn integer<'de, D: Deserializer<'de>, T: TryFrom<i128>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
+    let value = tnv_package::integer(&number).and_then(|integer| T::try_from(integer.as_i128()?).ok());
+    value.map(Some).ok_or_else(|| D::Error::custom(format!("{number} is no integer that can stand here")))
 }

@@ -163,6 +163,10 @@ impl Audit {
         let labels = Labels { action: action.name(), meeting: named_meeting, node: named_node, result };
         counters.events.get_or_create(&labels).inc();
         counters.bytes.get_or_create(&labels).inc_by(bytes);
+        // Nodes ask every other minute whether anything has changed; what they took then is worth a line on the page.
+        if action == Action::Sync && bytes == 0 {
+            return;
+        }
         let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let line = Line {
             at_ms: u64::try_from(at_ms).unwrap_or(u64::MAX),
@@ -196,10 +200,12 @@ mod tests {
         let (audit, peer) = (Audit::default(), IpAddr::from([127, 0, 0, 1]));
         for n in 0..MAX_LINES + 1 {
             let meeting = MeetingId::new(&format!("m{n}")).unwrap();
-            audit.note(Action::Sync, &meeting, peer, Some("node-1"), n as u64, Outcome::Done);
+            audit.note(Action::Sync, &meeting, peer, Some("node-1"), n as u64 + 1, Outcome::Done);
         }
         let lines = audit.last();
-        assert_eq!((lines.len(), lines[0].bytes, lines[MAX_LINES - 1].bytes), (MAX_LINES, 500, 1));
+        assert_eq!((lines.len(), lines[0].bytes, lines[MAX_LINES - 1].bytes), (MAX_LINES, 501, 2));
+        audit.note(Action::Sync, &MeetingId::new("m1").unwrap(), peer, Some("node-1"), 0, Outcome::Done);
+        assert_eq!(audit.last()[0].bytes, 501, "nothing was new");
         let mut known = HashSet::new();
         for n in 0..MAX_NAMED {
             assert_eq!(bounded(&mut known, &n.to_string()), n.to_string());

@@ -55,6 +55,8 @@ pub struct Config {
     pub grace: Duration,
     /// Memory for what is known of packages, in bytes.
     pub packages_size: u64,
+    /// Memory for the hashes in Metalinks, in bytes; 0 = none, and a package is read each time.
+    pub metalinks_size: u64,
     /// Nodes at most.
     pub max_nodes: usize,
     /// How nodes are chosen.
@@ -63,6 +65,8 @@ pub struct Config {
     pub probe_interval: Duration,
     /// How long they may take to answer.
     pub probe_timeout: Duration,
+    /// Memory for the bytes of all downloads that the hub serves itself, 320 KiB each, in bytes.
+    pub send_memory: u64,
     /// Downloads that the hub serves itself at a time for clients whose only node has just failed them.
     pub max_fallbacks: u32,
     /// A request for more ranges than this, counted after merging, gets the whole. 1 to 100.
@@ -117,10 +121,12 @@ impl Config {
             max_files: settings.number("max_files", 10_000, 1..=1_000_000),
             grace: settings.duration("grace", day, Duration::ZERO..=365 * day),
             packages_size: settings.size("packages_size", 16 * 1024 * 1024, 0..=1 << 40),
+            metalinks_size: settings.size("metalinks_size", 4 * 1024 * 1024, 0..=1 << 40),
             max_nodes: settings.number("max_nodes", 1000, 1..=100_000),
             policy: read_policy(settings),
             probe_interval: settings.duration("probe_interval", seconds(10), timeouts.clone()),
             probe_timeout: settings.duration("probe_timeout", seconds(2), timeouts.clone()),
+            send_memory: settings.size("send_memory", 16 * 1024 * 1024, 320 * 1024..=1 << 40),
             max_fallbacks: settings.number("max_fallbacks", 64, 0..=1_000_000),
             max_ranges: settings.number("max_ranges", 8, 1..=100),
             max_connections: settings.number("max_connections", 4096, 1..=1_000_000),

@@ -1,21 +1,33 @@
-//! The downloads that the hub serves itself, as they are now: for the page, and for the log when they end.
+//! The downloads that the hub serves itself, as they are now: for the page, for the log when they end, and so that there are
+//! not more of them than there is memory for.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tnv_package::MeetingId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use crate::audit::{Action, Audit, Outcome};
 
 /// What a rate is an average of, in seconds: half of what was before counts no more.
 const HALF_LIFE: f64 = 2.0;
 
+/// What a download holds at most of its bytes, a chunk and what its connection to a storage has read ahead; and in what steps
+/// that is counted. In bytes.
+const HELD: u64 = 320 * 1024;
+const STEP: u64 = 16 * 1024;
+/// How long a download waits until others have ended.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// All downloads under way.
 #[derive(Debug, Clone)]
 pub(crate) struct Downloads {
+    /// The steps that are left for what downloads hold.
+    memory: Arc<Semaphore>,
     live: Arc<Mutex<BTreeMap<u64, Arc<Live>>>>,
     next: Arc<AtomicU64>,
     audit: Audit,
@@ -86,21 +98,39 @@ pub(crate) struct Followed {
     id: u64,
     live: Arc<Live>,
     failure: Option<String>,
+    _room: Room,
 }
 
+/// Memory for one download, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Room(
+    #[allow(dead_code, reason = "it is given back when it is dropped")] OwnedSemaphorePermit,
+);
+
 impl Downloads {
-    pub(crate) fn new(audit: Audit) -> Downloads {
-        Downloads { live: Arc::default(), next: Arc::default(), audit }
+    /// `memory` is what all of them may hold together, in bytes, one at the least.
+    pub(crate) fn new(audit: Audit, memory: u64) -> Downloads {
+        let steps = usize::try_from(memory.max(HELD) / STEP).unwrap_or(usize::MAX);
+        let memory = Arc::new(Semaphore::new(steps.min(Semaphore::MAX_PERMITS)));
+        Downloads { memory, live: Arc::default(), next: Arc::default(), audit }
+    }
+
+    /// Memory for a download of so many bytes; `None` if others do not give enough of it back soon.
+    pub(crate) async fn room(&self, size: u64) -> Option<Room> {
+        // It is at most 20.
+        let steps = size.min(HELD).div_ceil(STEP) as u32;
+        let permit = timeout(PATIENCE, Arc::clone(&self.memory).acquire_many_owned(steps)).await;
+        permit.ok()?.ok().map(Room)
     }
 
     /// One begins.
-    pub(crate) fn begin(&self, subject: Subject) -> Followed {
+    pub(crate) fn begin(&self, subject: Subject, room: Room) -> Followed {
         let now = Instant::now();
         let meter = Mutex::new(Meter { at: now, sent: 0, rate: 0.0 });
         let live = Arc::new(Live { subject, began: now, sent: AtomicU64::new(0), meter });
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.lock().insert(id, Arc::clone(&live));
-        Followed { downloads: self.clone(), id, live, failure: None }
+        Followed { downloads: self.clone(), id, live, failure: None, _room: room }
     }
 
     /// How many packages are on their way to clients.
@@ -182,9 +212,23 @@ impl Drop for Followed {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn memory_is_shared_and_given_back() {
+        let downloads = Downloads::new(Audit::default(), 2 * HELD);
+        let one = downloads.room(u64::MAX).await.unwrap();
+        let small: Vec<Room> = futures_util::future::join_all((0..20).map(|_| downloads.room(1)))
+            .await
+            .into_iter()
+            .flatten()
+            .collect();
+        assert_eq!(small.len(), 20);
+        assert!(downloads.room(1).await.is_none());
+        drop(one);
+        assert!(downloads.room(HELD).await.is_some());
+        assert!(Downloads::new(Audit::default(), 0).room(u64::MAX).await.is_some());
+    }
 
     #[test]
     fn a_rate_follows_what_is_sent() {

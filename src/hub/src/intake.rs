@@ -5,6 +5,7 @@ mod spool;
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use hyper::StatusCode;
@@ -329,9 +330,19 @@ fn full(max_files: u32) -> Refusal {
 fn refused(error: SpoolError, max: u64) -> Refusal {
     match error {
         SpoolError::TooLarge => too_large(max),
-        SpoolError::Io { .. } => {
-            tracing::warn!(%error, "an upload cannot wait");
-            Refusal::new(StatusCode::INSUFFICIENT_STORAGE, "the hub has no room for the upload to wait in")
+        SpoolError::Io { ref source, .. } => {
+            tracing::warn!(%error, "an upload cannot wait in upload_dir");
+            match source.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                    let detail =
+                        "the hub's disk for uploads is full; a PUT with a Content-Length does not need it";
+                    Refusal::new(StatusCode::INSUFFICIENT_STORAGE, detail)
+                }
+                _ => {
+                    let detail = "the hub cannot write into its folder for uploads; its log says why";
+                    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+                }
+            }
         }
     }
 }
@@ -348,5 +359,21 @@ fn not_stored(error: &ClientError, path: &str) -> Refusal {
             Refusal::new(StatusCode::BAD_GATEWAY, "what arrived at the storage is not what was sent")
         }
         _ => Refusal::upstream(error, &path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_other_trouble() {
+        let of = |kind: ErrorKind| {
+            let error = SpoolError::Io { path: "up".into(), source: kind.into() };
+            refused(error, 1).into_response().status()
+        };
+        assert_eq!(of(ErrorKind::StorageFull), StatusCode::INSUFFICIENT_STORAGE);
+        assert_eq!(of(ErrorKind::PermissionDenied), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(refused(SpoolError::TooLarge, 1).into_response().status(), StatusCode::PAYLOAD_TOO_LARGE);
     }
 }

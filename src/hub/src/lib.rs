@@ -24,6 +24,8 @@ mod sweep;
 
 mod meetings;
 
+mod metalinks;
+
 mod nodes;
 mod probe;
 mod registry;

@@ -8,6 +8,7 @@ use futures_util::Stream;
 use tnv_client::{Client, ClientError, Download};
 use tnv_package::{Layout, Segment, Segments};
 use tnv_proto::{AppId, Checksum, FileId, FileKey, UserId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::downloads::Followed;
 use crate::meetings::MeetingFile;
@@ -53,7 +54,7 @@ impl Source {
     }
 
     /// Opens a part of a member.
-    async fn open(&self, index: usize, offset: u64, len: u64) -> Result<Download, BodyError> {
+    pub(crate) async fn open(&self, index: usize, offset: u64, len: u64) -> Result<Download, BodyError> {
         let (id, checksum) = match &self.object {
             Object::Package(layout) => {
                 let member = layout.manifest().members().get(index).ok_or(BodyError::Length)?;
@@ -83,6 +84,18 @@ impl Source {
             }
         }
         Ok(None)
+    }
+}
+
+/// Bytes on their way to a client.
+struct Chunk {
+    bytes: Bytes,
+    _place: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Chunk {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -142,14 +155,17 @@ impl Reader {
         Ok(reader)
     }
 
-    /// Its bytes, in chunks of up to 256 KiB.
+    /// Its bytes, in chunks of up to 256 KiB, of which there is one at a time: the next is read when the one before is gone.
     pub(crate) fn into_stream(self) -> impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static {
-        futures_util::stream::unfold(Some(self), |reader| async {
-            let mut reader = reader?;
+        let window = Arc::new(Semaphore::new(1));
+        futures_util::stream::unfold(Some((self, window)), |state| async {
+            let (mut reader, window) = state?;
+            let place = Arc::clone(&window).acquire_owned().await.ok()?;
             match reader.chunk().await {
                 Ok(Some(bytes)) => {
                     reader.followed.sent(bytes.len() as u64);
-                    Some((Ok(bytes), Some(reader)))
+                    let chunk = Bytes::from_owner(Chunk { bytes, _place: place });
+                    Some((Ok(chunk), Some((reader, window))))
                 }
                 Ok(None) => None,
                 Err(error) => {

@@ -10,6 +10,8 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use blake3::Hash;
+use rand::Rng;
+use rand::seq::IteratorRandom;
 use tnv_package::MeetingId;
 
 pub use choice::{Asker, Choice, Policy};
@@ -124,11 +126,17 @@ impl Registry {
         self.nodes.values().filter(|node| self.policy.fits(node, meeting, version, now)).count()
     }
 
-    /// Where this version of a meeting's package is to be had.
-    pub fn addresses(&self, meeting: &MeetingId, version: Hash, now: Instant) -> Vec<Address> {
+    /// Where this version of a meeting's package is to be had: some of the nodes, if there are many.
+    pub fn addresses(
+        &self,
+        meeting: &MeetingId,
+        version: Hash,
+        now: Instant,
+        rng: &mut impl Rng,
+    ) -> Vec<Address> {
         let fit = self.nodes.values().filter(|node| self.policy.fits(node, meeting, version, now));
         let hold = fit.filter(|node| node.version_of(meeting) == Some(version));
-        hold.take(choice::MAX_OTHERS).map(|node| node.address.clone()).collect()
+        hold.map(|node| node.address.clone()).sample(rng, choice::MAX_OTHERS)
     }
 
     /// Forgets nodes that have been silent for very long.

@@ -37,6 +37,8 @@ pub(crate) enum Route {
     Package(MeetingId),
     /// `.../download-package-direct`: its package for nodes.
     NodePackage(MeetingId),
+    /// `.../package.meta4`: where it is to be had, and what its bytes are.
+    Metalink(MeetingId),
     /// `.../files`: where new files go.
     Files(MeetingId),
     /// `.../files/<id or path>`: one of them.
@@ -109,6 +111,7 @@ impl Route {
             Route::Data(_) => "data",
             Route::Package(_) => "package",
             Route::NodePackage(_) => "node-package",
+            Route::Metalink(_) => "metalink",
             Route::Files(_) | Route::File(..) => "files",
             Route::Sync(_) => "sync",
             Route::Upload(..) => "uploads",
@@ -185,6 +188,7 @@ fn meetings(segments: &[&str]) -> Result<Route, String> {
         [id, "data"] => meeting(id).map(Route::Data),
         [id, "download-package"] => meeting(id).map(Route::Package),
         [id, "download-package-direct"] => meeting(id).map(Route::NodePackage),
+        [id, "package.meta4"] => meeting(id).map(Route::Metalink),
         [id, "files"] => meeting(id).map(Route::Files),
         [id, "files", ref path @ ..] => Ok(Route::File(meeting(id)?, path.join("/"))),
         _ => Ok(Route::Unknown),
@@ -251,6 +255,7 @@ mod tests {
             ("/api/v1/meetings/m1/data", Route::Data(id("m1"))),
             ("/api/v1/meetings/m1/download-package", Route::Package(id("m1"))),
             ("/api/v1/meetings/m1/download-package-direct", Route::NodePackage(id("m1"))),
+            ("/api/v1/meetings/m1/package.meta4", Route::Metalink(id("m1"))),
             ("/api/v1/meetings/m1/files", Route::Files(id("m1"))),
             ("/api/v1/meetings/m1/files/a%2Fb.txt", Route::File(id("m1"), "a/b.txt".to_owned())),
             ("/api/v1/meetings/m1/files/a/%E4%BC%9A.txt", Route::File(id("m1"), "a/会.txt".to_owned())),

@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::downloads::Downloads;
 use crate::intake::Intake;
 use crate::meetings::{self, Meetings};
+use crate::metalinks::Metalinks;
 use crate::nodes::Nodes;
 use crate::package::{Object, Source};
 use crate::packages::Packages;
@@ -37,6 +38,7 @@ pub(crate) struct Service {
     pub(crate) local_addr: SocketAddr,
     pub(crate) meetings: Arc<dyn Meetings>,
     pub(crate) packages: Arc<Packages>,
+    pub(crate) metalinks: Metalinks,
     pub(crate) client: Client,
     pub(crate) intake: Intake,
     pub(crate) nodes: Nodes,
@@ -69,8 +71,9 @@ impl Service {
         Service {
             local_addr,
             intake: Intake::new(&config, meetings.clone(), packages.clone(), client.clone()),
+            metalinks: Metalinks::new(config.metalinks_size),
             prober: Prober::new(nodes.clone(), access.clone(), config.probe_timeout, shutdown),
-            downloads: Downloads::new(audit.clone()),
+            downloads: Downloads::new(audit.clone(), config.send_memory),
             max_ranges: config.max_ranges,
             cors: Cors::new(&config.cors_origins),
             hosts: Hosts::new(&config.hosts, tnv_common::host::name()),
@@ -138,6 +141,7 @@ impl Service {
             Route::Data(id) => api::meetings::data(self, id, head, peer.ip()).await,
             Route::Package(id) => api::packages::package(self, id, head, peer.ip()).await,
             Route::NodePackage(id) => api::packages::direct(self, id, head, peer.ip()).await,
+            Route::Metalink(id) => api::metalink::metalink(self, id, head).await,
             Route::Sync(id) => api::packages::sync(self, id, head, peer.ip()).await,
             Route::Files(id) => api::files::upload(self, id, head, body).await,
             Route::File(id, name) if put => api::files::put(self, id, name, head, body).await,

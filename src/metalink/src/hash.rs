@@ -106,6 +106,10 @@ impl Hash {
         }
     }
 
+    pub(crate) fn sha256(bytes: [u8; 32]) -> Hash {
+        Hash { algorithm: Algorithm::Sha256, bytes: bytes.into() }
+    }
+
     /// Reads hexadecimal digits in either case.
     ///
     /// # Errors

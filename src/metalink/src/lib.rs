@@ -1,5 +1,6 @@
 //! What a file is and where else it is, as servers say it: Metalink documents (RFC 5854), the Link headers that go with
-//! them (RFC 6249), and digests in headers (RFC 9530, and RFC 3230 before it). Texts in, types out: no I/O.
+//! them (RFC 6249), and digests in headers (RFC 9530, and RFC 3230 before it). Texts in, types out, and
+//! hashes of bytes that pass by: no I/O.
 
 mod document;
 mod read;
@@ -9,10 +10,12 @@ mod digest;
 mod link;
 
 mod hash;
+mod hashing;
 
 pub use digest::{parse_digest, parse_repr_digest, repr_digest};
 pub use document::{File, Metalink, Mirror, Pieces};
 pub use hash::{Algorithm, Hash, HashError};
+pub use hashing::Hashing;
 pub use link::{Link, parse_links};
 pub use read::{MAX_DOCUMENT, MetalinkError, read};
 pub use write::write;

@@ -87,7 +87,8 @@ export async function save(say) {
 		await load();
 		say(t("saved"));
 		if (later.length) say(t("nextStart") + later.join(", "));
-		warnings.forEach(say);
+		// Of keys that are decided elsewhere the form says so by itself.
+		warnings.filter((warning) => !overridden.some((key) => warning.startsWith(`${key}:`))).forEach(say);
 	} catch (error) {
 		for (const { key, message } of error.mistakes ?? []) mark(key, message);
 		say(error.mistakes?.length ? t("mistakes") : error.message);

@@ -20,8 +20,15 @@ function alertOf(sentence) {
 	byId("alert").textContent = sentence ?? "";
 }
 
-function fact(key, value, bad) {
-	return el("div", {}, el("dt", {}, t(key)), el("dd", { class: bad ? "bad" : undefined }, value));
+/** One thing that is known; `wide`: it is a long text. */
+function fact(key, value, { bad = false, wide = false } = {}) {
+	return el("div", { class: wide ? "wide" : undefined }, el("dt", {}, t(key)), el("dd", { class: bad ? "bad" : undefined }, value));
+}
+
+/** The state of the synchronization, which the node tells in Chinese, as older ones did: a word, and why. */
+function syncState(sentence) {
+	const [word, ...why] = sentence.split(": ");
+	return [t(`sync.${word}`), ...why].join(": ");
 }
 
 function showStatus() {
@@ -32,12 +39,12 @@ function showStatus() {
 	alertOf(status.api_key_refused ? t("refused") : status.connection_error);
 	const { storage } = status;
 	byId("facts").replaceChildren(
-		fact("mainServer", `${status.main_server} · ${t(status.connected ? "connected" : "disconnected")}`, !status.connected),
-		fact("address", status.address ?? status.listens),
+		fact("mainServer", `${status.main_server} · ${t(status.connected ? "connected" : "disconnected")}`, { bad: !status.connected, wide: true }),
+		fact("address", status.address ?? status.listens, { wide: true }),
 		fact("lastHeartbeat", time(status.last_heartbeat)),
 		fact("lastSync", time(status.last_sync_time)),
-		fact("syncStatus", status.last_sync_status, /失败|出错/.test(status.last_sync_status)),
-		fact("storage", `${size(storage.used)} / ${size(storage.max_size)} · ${storage.path}`),
+		fact("syncStatus", syncState(status.last_sync_status), { bad: /失败|出错/.test(status.last_sync_status) }),
+		fact("storage", `${size(storage.used)} / ${size(storage.max_size)} · ${storage.path}`, { wide: true }),
 		fact("disk", `${size(storage.disk.free)} / ${size(storage.disk.total)}`),
 		fact("downloads", String(status.downloads)),
 		fact("sent", size(status.bytes_sent)),
@@ -80,6 +87,7 @@ async function showLog() {
 	const { file, lines } = await ask("/api/logs?lines=200");
 	byId("log-file").textContent = file ?? t("noLog");
 	const log = byId("log");
+	log.hidden = !lines.length;
 	const atEnd = log.scrollTop + log.clientHeight >= log.scrollHeight - 8;
 	log.replaceChildren(...lines.map((line) => el("div", { class: / - (WARNING|ERROR) - /.exec(line)?.[1] }, line)));
 	if (atEnd) log.scrollTop = log.scrollHeight;

@@ -117,6 +117,11 @@ pub(crate) fn value(value: Value, at: &str) -> Result<Value, ManifestError> {
     })
 }
 
-fn integer(number: &Number) -> Option<Number> {
-    number.as_u64().map(Number::from).or_else(|| number.as_i64().map(Number::from))
+/// The integer that a number of JSON is; `None` if it is none. 3.0 is 3, as JSON Schema has it; beyond 2^53 a float may
+/// stand for several integers, and is none.
+pub fn integer(number: &Number) -> Option<Number> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let whole = || number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() <= EXACT);
+    let exact = number.as_u64().map(Number::from).or_else(|| number.as_i64().map(Number::from));
+    exact.or_else(|| whole().map(|float| Number::from(float as i64)))
 }

@@ -81,6 +81,7 @@ mod record;
 mod sync;
 mod verify;
 
+pub use canonical::integer;
 pub use file_entry::{FileEntry, FileError, crc32_digits};
 pub use layout::{Layout, Segment, Segments};
 pub use manifest::{

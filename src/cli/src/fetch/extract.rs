@@ -1,26 +1,18 @@
-//! Unpacks a zip package from strangers: into a folder of its own, whole or not at all.
+//! Unpacks a zip package from strangers: into a folder of its own, whole or not at all. What may be unpacked, and under
+//! which names, says `tnv_package::archive`.
 
-use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
+use flate2::read::DeflateDecoder;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
-use zip::{CompressionMethod, ZipArchive};
+use tnv_package::archive::{ArchiveError, Content, End, Entry, Limits, Plan};
 
 use crate::error::{Error, reason};
-
-/// Members of a package, bytes of all of them, and folders within folders, at most.
-const MAX_MEMBERS: usize = 100_000;
-const MAX_BYTES: u64 = 1 << 40;
-const MAX_DEPTH: usize = 64;
-
-/// The longest name of a file or folder, in bytes.
-const MAX_NAME: usize = 255;
-
-/// How often larger than the package its members may be: what is more is made to fill disks.
-const MAX_RATIO: u64 = 1000;
 
 const BUFFER: usize = 256 * 1024;
 
@@ -45,117 +37,95 @@ pub(super) fn check(folder: &Path) -> Result<(), Error> {
 /// If the package is damaged, or anything in it is not to be trusted, or the folder exists: nothing is left then.
 pub(super) fn extract(package: &Path, folder: &Path, stopped: &dyn Fn() -> bool) -> Result<u64, Error> {
     check(folder)?;
-    let file = File::open(package).map_err(|error| Error::local(reason(&error)))?;
-    let size = file.metadata().map_err(|error| Error::local(reason(&error)))?.len();
-    let mut archive = ZipArchive::new(file).map_err(|error| damaged(&error))?;
-    let members = survey(&mut archive, size)?;
+    let package = File::open(package).map_err(|error| Error::local(reason(&error)))?;
+    let plan = survey(&package)?;
     let temp =
         tempfile::Builder::new().prefix(".tnv-extract-").tempdir_in(parent(folder)).map_err(|error| {
             Error::local(format!("cannot write beside {}: {}", folder.display(), reason(&error)))
         })?;
     let mut count = 0;
-    for member in &members {
+    for entry in plan.entries() {
         if stopped() {
             return Err(Error::local("stopped before it was done"));
         }
-        count += u64::from(write_member(&mut archive, member, temp.path())?);
+        count += u64::from(write_entry(&package, entry, temp.path())?);
     }
     publish(temp, folder)?;
     Ok(count)
 }
 
-/// A member that may be unpacked.
-struct Member {
-    index: usize,
-    path: PathBuf,
-    is_folder: bool,
-    size: u64,
-}
-
 /// Looks at everything before anything is written.
-fn survey(archive: &mut ZipArchive<File>, package: u64) -> Result<Vec<Member>, Error> {
-    if archive.len() > MAX_MEMBERS {
-        return Err(untrusted(format!("it has {} members, more than {MAX_MEMBERS}", archive.len())));
-    }
-    let (mut members, mut seen, mut total) = (Vec::new(), HashSet::new(), 0_u64);
-    for index in 0..archive.len() {
-        let entry = archive.by_index_raw(index).map_err(|error| damaged(&error))?;
-        let name = std::str::from_utf8(entry.name_raw()).map_err(|_| untrusted("a name is not UTF-8"))?;
-        let path = safe_path(name)?;
-        let kind = entry.unix_mode().map_or(0, |mode| mode & 0o170_000);
-        if entry.is_symlink() || !matches!(kind, 0 | 0o100_000 | 0o040_000) {
-            return Err(untrusted(format!("{name:?} is neither file nor folder")));
-        }
-        if entry.encrypted() {
-            return Err(untrusted(format!("{name:?} is encrypted")));
-        }
-        if !matches!(entry.compression(), CompressionMethod::Stored | CompressionMethod::Deflated) {
-            return Err(untrusted(format!("{name:?} is compressed in a way that is not known here")));
-        }
-        total = total.saturating_add(entry.size());
-        if total > MAX_BYTES || total / MAX_RATIO > package {
-            return Err(untrusted(format!("its members have more than {total} bytes")));
-        }
-        if !seen.insert(path.clone()) {
-            return Err(untrusted(format!("{name:?} is there twice")));
-        }
-        members.push(Member { index, path, is_folder: name.ends_with('/'), size: entry.size() });
-    }
-    Ok(members)
+fn survey(package: &File) -> Result<Plan, Error> {
+    let len = package.metadata().map_err(|error| Error::local(reason(&error)))?.len();
+    let limits = Limits::default();
+    let tail = read(package, len.saturating_sub(End::TAIL_LEN)..len)?;
+    let end = End::find(&tail, len).map_err(|error| refused(&error))?;
+    end.check(&limits).map_err(|error| refused(&error))?;
+    Plan::new(&read(package, end.directory())?, &end, &limits).map_err(|error| refused(&error))
 }
 
-/// A path within the folder, or a reason why it is none.
-fn safe_path(name: &str) -> Result<PathBuf, Error> {
-    let refuse = |why: &str| Err(untrusted(format!("the name {name:?} {why}")));
-    let trimmed = name.strip_suffix('/').unwrap_or(name);
-    if trimmed.contains(|c: char| c.is_control() || c == '\\') {
-        return refuse("has characters that no name has");
-    }
-    let parts: Vec<&str> = trimmed.split('/').collect();
-    if parts.len() > MAX_DEPTH {
-        return refuse("lies too deep");
-    }
-    for part in &parts {
-        match *part {
-            "" => return refuse("is absolute or has an empty part"),
-            "." | ".." => return refuse("leads elsewhere"),
-            part if part.len() > MAX_NAME => return refuse("is too long"),
-            // A drive, elsewhere.
-            part if part.as_bytes().get(1) == Some(&b':') => return refuse("leads elsewhere"),
-            _ => {}
-        }
-    }
-    Ok(parts.iter().collect())
+/// A part of the package that is small enough to be in memory.
+fn read(package: &File, part: Range<u64>) -> Result<Vec<u8>, Error> {
+    let mut bytes = vec![0; usize::try_from(part.end - part.start).unwrap_or(usize::MAX)];
+    package.read_exact_at(&mut bytes, part.start).map_err(|error| Error::local(reason(&error)))?;
+    Ok(bytes)
 }
 
-/// Writes a member below `root`; whether it was a file.
-fn write_member(archive: &mut ZipArchive<File>, member: &Member, root: &Path) -> Result<bool, Error> {
-    let path = root.join(&member.path);
-    let failed = |error: io::Error| Error::local(format!("{}: {}", member.path.display(), reason(&error)));
-    if member.is_folder {
+/// Writes an entry below `root`; whether it was a file.
+fn write_entry(package: &File, entry: &Entry, root: &Path) -> Result<bool, Error> {
+    let path = root.join(entry.path.as_str());
+    let failed = |error: io::Error| Error::local(format!("{}: {}", entry.path, reason(&error)));
+    if entry.content == Content::Folder {
         fs::create_dir_all(&path).map_err(failed)?;
         return Ok(false);
     }
     fs::create_dir_all(parent(&path)).map_err(failed)?;
-    let mut entry = archive.by_index(member.index).map_err(|error| damaged(&error))?;
+    let header = entry.header_offset..entry.header_offset.saturating_add(entry.header_len() as u64);
+    let data = entry.data(&read(package, header)?).map_err(|error| refused(&error))?;
+    let packed = Part { package, rest: data };
     let mut file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(failed)?;
-    let (mut left, mut buffer) = (member.size, vec![0; BUFFER]);
-    loop {
-        // Its checksum is compared when its end is read.
-        let read = entry
-            .read(&mut buffer)
-            .map_err(|error| Error::damaged(format!("{}: {error}", member.path.display())))?;
-        if read == 0 {
-            break;
-        }
-        left = left.checked_sub(read as u64).ok_or_else(|| untrusted("a member is longer than it says"))?;
-        file.write_all(&buffer[..read]).map_err(failed)?;
-    }
-    if left > 0 {
-        return Err(untrusted("a member is shorter than it says"));
+    match entry.content {
+        Content::Deflated => copy(&mut DeflateDecoder::new(packed), entry, &mut file)?,
+        _ => copy(&mut { packed }, entry, &mut file)?,
     }
     file.sync_all().map_err(failed)?;
     Ok(true)
+}
+
+/// Copies what an entry holds, which may be other than its directory says.
+fn copy(source: &mut dyn Read, entry: &Entry, file: &mut File) -> Result<(), Error> {
+    let damaged = |why: &str| Error::damaged(format!("{}: {why}", entry.path));
+    let (mut left, mut crc32, mut buffer) = (entry.size, crc32fast::Hasher::new(), vec![0; BUFFER]);
+    loop {
+        let read = source.read(&mut buffer).map_err(|error| damaged(&error.to_string()))?;
+        if read == 0 {
+            break;
+        }
+        left = left.checked_sub(read as u64).ok_or_else(|| damaged("it is longer than it says"))?;
+        crc32.update(&buffer[..read]);
+        file.write_all(&buffer[..read])
+            .map_err(|error| Error::local(format!("{}: {}", entry.path, reason(&error))))?;
+    }
+    if left > 0 {
+        return Err(damaged("it is shorter than it says"));
+    }
+    if crc32.finalize() == entry.crc32 { Ok(()) } else { Err(damaged("its checksum is another one")) }
+}
+
+/// What is left of a part of the package.
+struct Part<'a> {
+    package: &'a File,
+    rest: Range<u64>,
+}
+
+impl Read for Part<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.rest.end - self.rest.start).unwrap_or(usize::MAX);
+        let room = buffer.len().min(left);
+        let read = self.package.read_at(&mut buffer[..room], self.rest.start)?;
+        self.rest.start += read as u64;
+        Ok(read)
+    }
 }
 
 /// Gives the folder its name, unless something has it by now.
@@ -187,12 +157,8 @@ fn exists(folder: &Path) -> Error {
     Error::local(format!("{} exists already; --extract needs a new folder", folder.display()))
 }
 
-fn damaged(error: &zip::result::ZipError) -> Error {
-    Error::damaged(format!("it is no zip package, or damaged: {error}"))
-}
-
-fn untrusted(why: impl Into<String>) -> Error {
-    Error::damaged(format!("the package is not to be trusted: {}", why.into()))
+fn refused(error: &ArchiveError) -> Error {
+    Error::damaged(format!("the package is damaged, or not to be trusted: {error}"))
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use crate::meetings::MeetingFile;
 use crate::package::Object;
 use crate::refusal::Refusal;
 use crate::service::Service;
-use crate::web::{Body, Disposition, Inflow, Validators, condition, disposition};
+use crate::web::{Body, Disposition, Inflow, Query, Validators, condition, disposition};
 
 /// A file as operators see it.
 #[derive(Serialize)]
@@ -105,7 +105,7 @@ pub(crate) async fn read(
 ) -> Result<Response<Body>, Refusal> {
     let known = known(service, id).await?;
     let file = known.file(name).ok_or_else(|| no_file(name))?.clone();
-    send(service, id, file, head, peer, "no-cache").await
+    send(service, id, file, head, (peer, None), "no-cache").await
 }
 
 /// Answers a GET of one version of a file, which may be gone from its meeting for a while.
@@ -123,9 +123,10 @@ pub(crate) async fn version(
         None => service.meetings.file(file).await?,
     };
     let found = found.filter(|found| found.meeting == id.as_str() && found.path == path);
+    let found = found.ok_or_else(|| no_file(path))?;
+    let node = Query::new(head.uri.query()).get("node_id").map_err(Refusal::bad)?;
     // Its address is that of these bytes for ever.
-    send(service, id, found.ok_or_else(|| no_file(path))?, head, peer, "public, max-age=31536000, immutable")
-        .await
+    send(service, id, found, head, (peer, node), "public, max-age=31536000, immutable").await
 }
 
 /// Answers a DELETE of a file by its id or path.
@@ -146,7 +147,7 @@ async fn send(
     id: &MeetingId,
     file: MeetingFile,
     head: &Head,
-    peer: IpAddr,
+    (peer, node): (IpAddr, Option<String>),
     cache_control: &'static str,
 ) -> Result<Response<Body>, Refusal> {
     let name = file.path.rsplit('/').next().unwrap_or(&file.path);
@@ -163,7 +164,7 @@ async fn send(
         cache_control,
     };
     let path = Some(file.path.clone());
-    let subject = Subject { action: Action::File, meeting: id.clone(), path, peer, node: None, size: 0 };
+    let subject = Subject { action: Action::File, meeting: id.clone(), path, peer, node, size: 0 };
     let source = service.source(id, Object::File(Arc::new(file)))?;
     object(service, described, head, source, subject).await
 }

@@ -15,7 +15,7 @@ use tnv_package::{FileEntry, Layout, MeetingId, PackageEntry, crc32_digits};
 
 use super::files::file_url;
 use super::packages::package_url;
-use super::read_json;
+use super::{integer, read_json};
 use crate::answer::{empty, json, json_with};
 use crate::meetings::{AgendaItem, Meeting, Position, Status, Subject};
 use crate::packages::{self, Known};
@@ -48,6 +48,7 @@ struct MeetingBody {
 #[derive(Deserialize)]
 struct ItemBody {
     title: String,
+    #[serde(default, deserialize_with = "integer")]
     position: Option<i64>,
     #[serde(flatten)]
     details: serde_json::Map<String, Value>,

@@ -10,14 +10,14 @@ use serde_json::Value;
 use tnv_common::clock::unix_millis;
 use tnv_package::MeetingId;
 
-use super::read_json;
+use super::{integer, read_json};
 use crate::answer::json;
 use crate::refusal::Refusal;
 use crate::registry::{Address, Beat, Node, NodeId, Registration, Target};
 use crate::service::Service;
 use crate::web::{Body, Inflow};
 
-/// The longest status and region that a node may have, in bytes.
+/// The longest status and region that a node may have, in characters.
 const MAX_WORD: usize = 64;
 
 /// What both generations of nodes say of themselves: `node_id` and `address`, or `id`, `ip` and `port`.
@@ -27,6 +27,7 @@ struct RegisterBody {
     node_id: Option<String>,
     address: Option<String>,
     ip: Option<String>,
+    #[serde(default, deserialize_with = "integer")]
     port: Option<u16>,
     #[serde(flatten)]
     beat: BeatBody,
@@ -37,12 +38,16 @@ struct RegisterBody {
 struct BeatBody {
     health: Option<f64>,
     status: Option<String>,
+    #[serde(default, deserialize_with = "integer")]
     storage_capacity: Option<u64>,
+    #[serde(default, deserialize_with = "integer")]
     storage_used: Option<u64>,
     /// Older nodes name the ids of meetings there, which tell no version.
     #[serde(default, alias = "meetings")]
     packages: Option<Vec<Value>>,
+    #[serde(default, deserialize_with = "integer")]
     downloads: Option<u32>,
+    #[serde(default, deserialize_with = "integer")]
     rate: Option<u64>,
     weight: Option<f64>,
     region: Option<String>,
@@ -187,9 +192,11 @@ fn address(body: &RegisterBody) -> Result<Address, Refusal> {
 
 impl BeatBody {
     fn check(self) -> Result<Beat, Refusal> {
-        let is_word = |text: &String| text.len() <= MAX_WORD && !text.contains(char::is_control);
+        let is_word = |text: &String| text.chars().count() <= MAX_WORD && !text.contains(char::is_control);
         if !self.status.iter().chain(&self.region).all(is_word) {
-            return Err(Refusal::bad(format!("status and region have up to {MAX_WORD} bytes")));
+            return Err(Refusal::bad(format!(
+                "status and region have up to {MAX_WORD} characters, none of them a control character"
+            )));
         }
         let packages = self.packages.map(|packages| packages.iter().filter_map(package).collect());
         Ok(Beat {

@@ -4,21 +4,22 @@ use std::net::IpAddr;
 use std::time::{Instant, SystemTime};
 
 use blake3::Hash;
-use hyper::header::{CACHE_CONTROL, ETAG, HeaderValue, IF_NONE_MATCH, LINK, LOCATION};
+use hyper::header::{CACHE_CONTROL, ETAG, HeaderValue, IF_NONE_MATCH, LOCATION};
 use hyper::http::request::Parts as Head;
-use hyper::{HeaderMap, Method, Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tnv_package::{Layout, MeetingId, SyncAnswer};
 
 use super::files::file_url;
 use super::meetings::known;
+use super::metalink::put_links;
 use crate::answer::{Described, Plan, empty, json, object, put};
 use crate::audit::{Action, Outcome};
 use crate::downloads::Subject;
 use crate::meetings::Status;
 use crate::package::Object;
 use crate::refusal::Refusal;
-use crate::registry::{Address, Asker, Choice, NodeId};
+use crate::registry::{Asker, Choice, NodeId};
 use crate::service::Service;
 use crate::web::{Body, Disposition, Query, Validators, condition, disposition};
 
@@ -55,13 +56,13 @@ pub(crate) async fn package(
         }
         return Ok(redirect(&choice, id, version));
     }
-    let others = service.nodes.lock().addresses(id, version, Instant::now());
+    let others = service.nodes.lock().addresses(id, version, Instant::now(), &mut rand::rng());
     let mut response = send(service, id, layout, described, head, (Action::Package, peer, None)).await?;
-    put_duplicates(response.headers_mut(), &others, id, version);
+    put_links(response.headers_mut(), &others, id, version);
     Ok(response)
 }
 
-/// Answers a node that wants a package.
+/// Answers a node that wants a package, or a client that came by a Metalink.
 pub(crate) async fn direct(
     service: &Service,
     id: &MeetingId,
@@ -71,7 +72,8 @@ pub(crate) async fn direct(
     let (layout, changed_ms) = wanted(service, id, head).await?;
     let node = Query::new(head.uri.query()).get("node_id").map_err(Refusal::bad)?;
     let described = describe(id, &layout, changed_ms);
-    send(service, id, layout, described, head, (Action::NodePackage, peer, node)).await
+    let action = if node.is_some() { Action::NodePackage } else { Action::Package };
+    send(service, id, layout, described, head, (action, peer, node)).await
 }
 
 /// Answers a node that wants the manifest.
@@ -116,7 +118,7 @@ pub(crate) async fn sync(
 ///
 /// # Errors
 /// 404 if there is no such meeting; 409 if its package has another version now, and nobody remembers this one.
-async fn wanted(service: &Service, id: &MeetingId, head: &Head) -> Result<(Layout, i64), Refusal> {
+pub(super) async fn wanted(service: &Service, id: &MeetingId, head: &Head) -> Result<(Layout, i64), Refusal> {
     let known = known(service, id).await?;
     let newest = known.version();
     let version = match Query::new(head.uri.query()).get("version").map_err(Refusal::bad)? {
@@ -164,18 +166,8 @@ fn redirect(choice: &Choice, id: &MeetingId, version: Hash) -> Response<Body> {
     let headers = response.headers_mut();
     put(headers, LOCATION, &package_url(&format!("http://{}", choice.address), id, version));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    put_duplicates(headers, &choice.others, id, version);
+    put_links(headers, &choice.others, id, version);
     response
-}
-
-/// Where else the same bytes are to be had (RFC 6249).
-fn put_duplicates(headers: &mut HeaderMap, nodes: &[Address], id: &MeetingId, version: Hash) {
-    for (place, node) in nodes.iter().enumerate() {
-        let url = package_url(&format!("http://{node}"), id, version);
-        if let Ok(link) = HeaderValue::from_str(&format!("<{url}>; rel=duplicate; pri={}", place + 1)) {
-            headers.append(LINK, link);
-        }
-    }
 }
 
 /// A path of which each part is written as a URL has it.

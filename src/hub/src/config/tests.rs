@@ -49,6 +49,7 @@ fn every_key_can_be_set() {
         ("max_files", "7"),
         ("grace", "1h"),
         ("packages_size", "1MiB"),
+        ("metalinks_size", "2KiB"),
         ("max_nodes", "3"),
         ("heartbeat_timeout", "45"),
         ("pull_through", "true"),
@@ -58,6 +59,7 @@ fn every_key_can_be_set() {
         ("regions", "10.1.0.0/16=north, 0.0.0.0/0=south"),
         ("probe_interval", "1s"),
         ("probe_timeout", "500ms"),
+        ("send_memory", "1MiB"),
         ("max_fallbacks", "0"),
         ("max_ranges", "1"),
         ("max_connections", "7"),
@@ -77,6 +79,7 @@ fn every_key_can_be_set() {
     assert!(config.api_key.unwrap().is("k") && config.admin_password.unwrap().is("p"));
     assert_eq!(config.allowed_nodes.len(), 2);
     assert_eq!((config.max_upload_size, config.max_files, config.packages_size), (5 << 30, 7, 1 << 20));
+    assert_eq!((config.metalinks_size, config.send_memory), (2048, 1 << 20));
     let policy = config.policy;
     assert_eq!((policy.heartbeat_timeout.as_secs(), policy.return_window), (45, Duration::ZERO));
     assert!(policy.pull_through && policy.affinity);
@@ -107,6 +110,7 @@ fn mistakes_are_found() {
         ("cors_origins", "example.org"),
         ("heartbeat_timeout", "0"),
         ("max_files", "0"),
+        ("send_memory", "64KiB"),
         ("rate_limit", "1KiB"),
     ] {
         let mut settings = settings(&[(key, value)]);

@@ -20,13 +20,13 @@ const MAX_PACKAGES: usize = 100_000;
 /// The weights that a node may have.
 pub const WEIGHTS: RangeInclusive<f64> = 0.001..=1000.0;
 
-/// A node's id: 1 to 128 bytes without control characters, for ever the same.
+/// A node's id: 1 to 128 characters, none of them a control character, for ever the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(Box<str>);
 
 /// A text that is no node's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a node's id is 1 to 128 bytes without control characters")]
+#[error("a node's id is 1 to 128 characters, none of them a control character")]
 pub struct BadNodeId;
 
 impl NodeId {
@@ -35,7 +35,7 @@ impl NodeId {
     /// # Errors
     /// [`BadNodeId`].
     pub fn new(text: &str) -> Result<NodeId, BadNodeId> {
-        let good = (1..=128).contains(&text.len()) && !text.contains(char::is_control);
+        let good = (1..=128).contains(&text.chars().count()) && !text.contains(char::is_control);
         if good { Ok(NodeId(text.into())) } else { Err(BadNodeId) }
     }
 

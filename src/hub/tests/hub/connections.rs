@@ -55,3 +55,31 @@ async fn an_upload_that_stands_still_leaves_nothing() {
     let meeting = hub.get("/api/v1/meetings/m").await.json();
     assert_eq!(meeting["files"].as_array().unwrap().len(), 0);
 }
+
+/// A download whose client takes nothing behind the first byte.
+async fn stalled(hub: std::net::SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(hub).await.unwrap();
+    let request = "GET /api/v1/meetings/m/download-package HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    assert_eq!(in_time(stream.read_u8()).await.unwrap(), b'H');
+    stream
+}
+
+#[tokio::test]
+async fn downloads_over_the_memory_for_them_are_told_so() {
+    let cluster = Cluster::start().await;
+    let hub = cluster.hub(|config| config.send_memory = 640 << 10).await;
+    // More than sockets take.
+    hub.meeting("m", &[("a", &vec![7; 24 << 20])]).await;
+    let path = "/api/v1/meetings/m/download-package";
+    let (one, _two) = (stalled(hub.address).await, stalled(hub.address).await);
+    let more = hub.get(path).await;
+    assert_eq!((more.status, more.header("retry-after")), (503, "2"));
+    assert!(more.detail().contains("send_memory"), "{}", more.detail());
+    let small = Call::get(path).header("range", "bytes=0-0").send(hub.address).await;
+    assert_eq!(small.status, 503);
+    // What needs no bytes is answered all the same.
+    assert_eq!(Call::new("HEAD", path).send(hub.address).await.status, 200);
+    drop(one);
+    assert_eq!(hub.get(path).await.status, 200, "it waits until there is room");
+}

@@ -8,5 +8,6 @@ mod admin;
 mod connections;
 mod files;
 mod meetings;
+mod metalinks;
 mod nodes;
 mod packages;

@@ -94,13 +94,14 @@ fn keys_of_the_agenda_come_in_one_order() {
     };
     let one = version(r#"{"b": {"y": -1, "x": [2]}, "a": "会"}"#);
     assert_eq!(one, version(r#"{ "a":"\u4f1a","b":{"x":[2],"y":-1}}"#));
+    assert_eq!(one, version(r#"{"a":"会","b":{"x":[2.0],"y":-1e0}}"#));
     assert_ne!(one, version(r#"{"a":"会","b":{"x":[2],"y":1}}"#));
 }
 
 #[test]
 fn numbers_are_integers() {
     for (number, fine) in
-        [(json!(u64::MAX), true), (json!(i64::MIN), true), (json!(0.5), false), (json!(1e300), false)]
+        [(json!(u64::MAX), true), (json!(i64::MIN), true), (json!(0.5), false), (json!(1e17), false)]
     {
         let agenda_items = vec![json!({"title": "x"}), json!({"at": [1, number]})];
         let result = Manifest::new(Meeting { agenda_items, ..meeting() }, vec![]);

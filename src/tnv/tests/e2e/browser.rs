@@ -14,7 +14,7 @@ use crate::harness::web::{Web, get};
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../http/page");
 
 /// Where the screenshots go: target/e2e-shots.
-fn shots() -> PathBuf {
+pub(crate) fn shots() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("e2e-shots");
     std::fs::create_dir_all(&folder).unwrap();
     folder
@@ -32,7 +32,7 @@ fn script(name: &str, http: &str) -> Option<Command> {
 
 /// Waits until a script has said this, whose steps may each take a while; its arguments if it has some.
 #[track_caller]
-fn says(script: &mut Process, word: &str) -> String {
+pub(crate) fn says(script: &mut Process, word: &str) -> String {
     while let Some(line) = script.line("") {
         if let Some(rest) = line.strip_prefix(word) {
             return rest.trim().to_owned();
@@ -42,7 +42,7 @@ fn says(script: &mut Process, word: &str) -> String {
 }
 
 #[track_caller]
-fn succeeds(mut script: Process) {
+pub(crate) fn succeeds(mut script: Process) {
     says(&mut script, "done");
     assert!(script.wait().success(), "{}", script.log());
 }

@@ -1,8 +1,12 @@
 //! Hub and file service nodes: packages of meetings near their readers.
 
 mod beyond;
+mod bounds;
+mod contract;
 mod ledger;
+mod metalink;
 mod package;
+mod pages;
 mod picture;
 mod stops;
 

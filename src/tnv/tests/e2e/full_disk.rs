@@ -19,7 +19,12 @@ pub(crate) struct Disk {
 impl Disk {
     /// A disk of `size` bytes as `data` in the lab; `None` where this user may not mount.
     pub(crate) fn mount(lab: &Lab, size: u64) -> Option<Disk> {
-        let (image, folder) = (lab.arg("disk.img"), lab.path("data"));
+        Disk::mount_as(lab, "data", size)
+    }
+
+    /// The same as another folder of the lab.
+    pub(crate) fn mount_as(lab: &Lab, name: &str, size: u64) -> Option<Disk> {
+        let (image, folder) = (lab.arg("disk.img"), lab.path(name));
         std::fs::File::create(&image).unwrap().set_len(size).unwrap();
         std::fs::create_dir(&folder).unwrap();
         assert!(Command::new("mkfs.ext4").args(["-q", "-m", "0", &image]).status().unwrap().success());

@@ -139,7 +139,7 @@ fn send(web: &mut Web, source: &mut impl Read, len: u64) {
 }
 
 /// VmHWM: the most that was ever resident.
-fn peak_kib(pid: u32) -> u64 {
+pub(crate) fn peak_kib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()

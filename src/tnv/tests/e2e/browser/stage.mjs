@@ -49,6 +49,8 @@ export class Stage {
   constructor(context) {
     this.context = context;
     this.gateway = process.env.GATEWAY;
+    this.hub = process.env.HUB;
+    this.node = process.env.NODE;
   }
 
   async open() {
@@ -64,9 +66,11 @@ export class Stage {
     page.on("dialog", (dialog) => (dialog.type() === "beforeunload" ? dialog.accept() : dialog.dismiss()));
     this.context.on("request", (request) => {
       const url = new URL(request.url());
-      if (url.origin !== this.gateway && !["data:", "blob:"].includes(url.protocol)) this.complaints.push(`request: ${url}`);
+      if (![this.gateway, this.hub, this.node].includes(url.origin) && !["data:", "blob:"].includes(url.protocol)) this.complaints.push(`request: ${url}`);
     });
     this.cdp = await this.context.newCDPSession(page);
+    // The pages of hub and nodes are opened by their scripts.
+    if (!this.gateway) return;
     await page.goto(`${this.gateway}/`);
     await this.at("library").waitFor();
   }
@@ -152,6 +156,23 @@ export class Stage {
     const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
     const told = serious.map(({ id, nodes }) => `${view}: ${id}: ${nodes.map(({ html, failureSummary }) => `${html}\n${failureSummary}`).join("\n")}`);
     assert.deepEqual(told, []);
+  }
+
+  /** The view that is open, in light and dark, on a desk and in a narrow hand: it fits, and axe-core finds no serious fault. */
+  async assertLooks(view) {
+    const { page } = this;
+    const before = page.viewportSize();
+    for (const colorScheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+      for (const [device, width] of [["desk", 1200], ["hand", 360]]) {
+        await page.setViewportSize({ width, height: 800 });
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+        assert.ok(wide <= 0, `${view} is ${wide} pixels too wide on ${device}`);
+        await this.assertAccessible(`${view}, ${device}, ${colorScheme}`);
+        await this.shot(`${view}-${device}-${colorScheme}`);
+      }
+    }
+    await page.setViewportSize(before);
   }
 
   shot(name) {

@@ -40,3 +40,9 @@ pub(crate) fn python(name: &str) -> Option<Command> {
     python.arg("-u").arg(script(name));
     Some(python)
 }
+
+/// Schemathesis, which tries an interface by its OpenAPI document.
+pub(crate) fn schemathesis() -> Option<Command> {
+    let folder = folder("venv/bin/schemathesis")?;
+    Some(command(folder.join("venv/bin/schemathesis")))
+}
