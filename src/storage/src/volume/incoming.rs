@@ -5,11 +5,11 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tnv_common::disk::drop_aside;
 use tnv_proto::Checksum;
 
 use super::StorePath;
 use super::journal::remove_if_there;
-use crate::aside::drop_aside;
 use crate::content_type::sniff;
 use crate::layout::Place;
 

@@ -4,7 +4,7 @@ use tokio::runtime::Handle;
 
 /// Drops a value on a blocking thread: a network file system that hangs hangs in the closing of a file as well, and must
 /// not take the reactor along.
-pub(crate) fn drop_aside<T: Send + 'static>(value: T) {
+pub fn drop_aside<T: Send + 'static>(value: T) {
     match Handle::try_current() {
         Ok(runtime) => drop(runtime.spawn_blocking(move || drop(value))),
         Err(_) => drop(value),
