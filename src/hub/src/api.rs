@@ -7,9 +7,9 @@ pub(crate) mod nodes;
 pub(crate) mod packages;
 
 use serde::de::DeserializeOwned;
+use tnv_web::inflow::Inflow;
 
 use crate::refusal::Refusal;
-use crate::web::Inflow;
 
 /// The longest JSON that is taken, in bytes: the packages of a node, or an agenda.
 const MAX_JSON: usize = 8 * 1024 * 1024;

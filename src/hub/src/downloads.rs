@@ -1,12 +1,14 @@
 //! The downloads that the hub serves itself, as they are now: for the page, and for the log when they end.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tnv_package::MeetingId;
+use tnv_web::body::Follower;
 
 use crate::audit::{Action, Audit, Outcome};
 
@@ -153,15 +155,13 @@ impl Meter {
     }
 }
 
-impl Followed {
-    /// Bytes were sent.
-    pub(crate) fn sent(&self, bytes: u64) {
+impl Follower for Followed {
+    fn sent(&mut self, bytes: u64) {
         self.live.sent.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// It cannot go on.
-    pub(crate) fn failed(&mut self, why: impl Into<String>) {
-        self.failure = Some(why.into());
+    fn failed(&mut self, why: &dyn fmt::Display) {
+        self.failure = Some(why.to_string());
     }
 }
 
