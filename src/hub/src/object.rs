@@ -1,7 +1,7 @@
 //! Answers with bytes of packages and files.
 
-use hyper::{Response, StatusCode};
 use hyper::http::request::Parts as Head;
+use hyper::{Response, StatusCode};
 use tnv_web::body::{Body, Follower, Piece};
 use tnv_web::range::ByteRange;
 use tnv_web::representation::{Plan, Representation};
