@@ -51,7 +51,7 @@ pub(crate) struct Metalinks {
 impl Metalinks {
     pub(crate) fn new(config: &Config) -> Metalinks {
         let weigh = |(size, etag): &(u64, String), _: &Arc<OnceCell<Hashes>>| {
-            u32::try_from(hashing::weight(*size) + etag.len()).unwrap_or(u32::MAX)
+            u32::try_from(hashing::weight(*size) + etag.len() as u64).unwrap_or(u32::MAX)
         };
         let mirrors = config.mirrors.iter().map(|mirror| mirror.trim_end_matches('/').to_owned());
         Metalinks {

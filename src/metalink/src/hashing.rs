@@ -22,7 +22,10 @@ pub struct Hashing {
 impl Hashing {
     /// Of a file of so many bytes.
     pub fn new(size: u64) -> Hashing {
-        let length = size.div_ceil(MAX_PIECES).next_power_of_two().max(PIECE);
+        Hashing::in_pieces(piece_length(size))
+    }
+
+    fn in_pieces(length: u64) -> Hashing {
         Hashing {
             whole: Sha256::new(),
             piece: Sha256::new(),
@@ -34,8 +37,7 @@ impl Hashing {
 
     /// The memory that the hashes of the pieces of such a file take, in bytes.
     pub fn weight(size: u64) -> u64 {
-        let pieces = size.div_ceil(Hashing::new(size).pieces.length());
-        pieces * Algorithm::Sha256.size() as u64
+        size.div_ceil(piece_length(size)) * Algorithm::Sha256.size() as u64
     }
 
     /// The next bytes.
@@ -73,6 +75,10 @@ impl Hashing {
     }
 }
 
+fn piece_length(size: u64) -> u64 {
+    size.div_ceil(MAX_PIECES).next_power_of_two().max(PIECE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,7 +100,23 @@ mod tests {
     }
 
     #[test]
+    fn pieces_of_any_length_do_not_depend_on_chunks() {
+        let bytes: Vec<u8> = (0..100_u32).map(|at| at as u8).collect();
+        for (size, count) in [(7, 5), (100, 5), (1, 5), (30, 5)] {
+            let mut hashing = Hashing::in_pieces(22);
+            bytes.chunks(size).for_each(|chunk| hashing.update(chunk));
+            assert_eq!(hashing.size(), 100);
+            let (whole, pieces) = hashing.finish();
+            assert_eq!(pieces.count(), count);
+            assert_eq!(whole.bytes(), Sha256::digest(&bytes).as_slice());
+            assert_eq!(pieces.get(4).unwrap().bytes(), Sha256::digest(&bytes[88..]).as_slice());
+        }
+    }
+
+    #[test]
     fn memory_is_bounded_whatever_the_size() {
+        assert_eq!(piece_length(0), PIECE);
+        assert_eq!(piece_length(1 << 40), 256 * PIECE);
         assert_eq!((Hashing::weight(0), Hashing::weight(1)), (0, 32));
         assert!(Hashing::weight(u64::MAX / 4) <= 4096 * 32);
     }

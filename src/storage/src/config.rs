@@ -110,7 +110,11 @@ impl Config {
             cluster: settings.text("cluster", "tnv"),
             group: read_group(settings),
             store_paths: settings.paths("store_paths", &["data/store"]),
-            replication: read_replication(settings),
+            replication: settings.choice(
+                "replication",
+                Replication::None,
+                &[("none", Replication::None), ("shared-volume", Replication::SharedVolume)],
+            ),
             trackers: read_addresses(settings, "trackers", "127.0.0.1:21000"),
             ids: read_addresses(settings, "ids", "127.0.0.1:22000"),
             advertise: settings.text("advertise", ""),
@@ -124,8 +128,12 @@ impl Config {
                 .max(MIN_RESERVED_SPACE),
             max_file_size: settings.size("max_file_size", i64::MAX as u64, 0..=i64::MAX as u64),
             buffer_memory: settings.size("buffer_memory", 32 << 20, 1 << 20..=1 << 40),
-            send_mode: read_send_mode(settings),
-            writing: Writing { sync: read_sync(settings), mode: read_write_mode(settings) },
+            send_mode: settings.choice(
+                "send_mode",
+                SendMode::Auto,
+                &[("auto", SendMode::Auto), ("sendfile", SendMode::Sendfile), ("copy", SendMode::Copy)],
+            ),
+            writing: read_writing(settings),
             part_expiry: settings.duration(
                 "part_expiry",
                 Duration::from_secs(24 * 3600),
@@ -172,50 +180,12 @@ fn read_group(settings: &mut Settings) -> GroupName {
     }
 }
 
-fn read_replication(settings: &mut Settings) -> Replication {
-    match settings.text("replication", "none").as_str() {
-        "none" => Replication::None,
-        "shared-volume" => Replication::SharedVolume,
-        _ => {
-            settings.problem("replication", "write none or shared-volume");
-            Replication::None
-        }
-    }
-}
-
-fn read_send_mode(settings: &mut Settings) -> SendMode {
-    match settings.text("send_mode", "auto").as_str() {
-        "auto" => SendMode::Auto,
-        "sendfile" => SendMode::Sendfile,
-        "copy" => SendMode::Copy,
-        _ => {
-            settings.problem("send_mode", "write auto, sendfile or copy");
-            SendMode::Auto
-        }
-    }
-}
-
-fn read_sync(settings: &mut Settings) -> SyncPolicy {
-    match settings.text("sync", "group").as_str() {
-        "always" => SyncPolicy::Always,
-        "group" => SyncPolicy::Group,
-        "none" => SyncPolicy::None,
-        _ => {
-            settings.problem("sync", "write always, group or none");
-            SyncPolicy::default()
-        }
-    }
-}
-
-fn read_write_mode(settings: &mut Settings) -> WriteMode {
-    match settings.text("write_mode", "auto").as_str() {
-        "auto" => WriteMode::Auto,
-        "direct" => WriteMode::Direct,
-        "buffered" => WriteMode::Buffered,
-        _ => {
-            settings.problem("write_mode", "write auto, direct or buffered");
-            WriteMode::Auto
-        }
+fn read_writing(settings: &mut Settings) -> Writing {
+    let syncs = [("always", SyncPolicy::Always), ("group", SyncPolicy::Group), ("none", SyncPolicy::None)];
+    let modes = [("auto", WriteMode::Auto), ("direct", WriteMode::Direct), ("buffered", WriteMode::Buffered)];
+    Writing {
+        sync: settings.choice("sync", SyncPolicy::default(), &syncs),
+        mode: settings.choice("write_mode", WriteMode::default(), &modes),
     }
 }
 

@@ -24,9 +24,15 @@ pub struct WrittenPath {
 impl Settings {
     /// Text. In a file it needs quotes, elsewhere not even a number does.
     pub fn text(&mut self, key: &str, default: &str) -> String {
-        self.ask(key, default.to_owned(), |setting| match setting.text() {
-            Some(text) => Ok(text.to_owned()),
-            None => Err(format!("{} is not text; put it in quotes", setting.value)),
+        self.ask(key, default.to_owned(), |setting| text(setting).map(str::to_owned))
+    }
+
+    /// One of a few words, each with what it stands for.
+    pub fn choice<T: Copy>(&mut self, key: &str, default: T, words: &[(&str, T)]) -> T {
+        self.ask(key, default, |setting| {
+            let text = text(setting)?;
+            let chosen = words.iter().find(|(word, _)| *word == text);
+            chosen.map(|(_, meaning)| *meaning).ok_or_else(|| format!("write {}", alternatives(words)))
         })
     }
 
@@ -169,6 +175,19 @@ impl Settings {
                 default
             }
         }
+    }
+}
+
+fn text(setting: &Setting) -> Result<&str, String> {
+    setting.text().ok_or_else(|| format!("{} is not text; put it in quotes", setting.value))
+}
+
+/// `a, b or c`.
+fn alternatives<T>(words: &[(&str, T)]) -> String {
+    let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+    match words.split_last() {
+        Some((last, first)) if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        _ => words.concat(),
     }
 }
 

@@ -352,3 +352,12 @@ fn a_variable_of_another_program_stands_between_the_file_and_our_own() {
         (None, None, None, None)
     );
 }
+
+#[test]
+fn a_choice_is_one_of_its_words() {
+    let words = [("auto", 1), ("copy", 2), ("none", 3)];
+    let (folder, mut settings) = load("a = 'copy'\nb = 'Copy'\nc = 7\n", &[], &[]);
+    assert_eq!(["a", "b", "c", "d"].map(|key| settings.choice(key, 3, &words)), [2, 3, 3, 3]);
+    let said = problems((folder, settings)).join("\n");
+    assert!(said.contains("write auto, copy or none") && said.contains("7 is not text"), "{said}");
+}

@@ -150,7 +150,11 @@ struct Keys {
 impl Keys {
     fn read(settings: &mut Settings) -> Keys {
         const TIMES: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(600);
-        let tls = read_tls(settings);
+        let tls = settings.choice(
+            "database.tls",
+            Tls::Off,
+            &[("off", Tls::Off), ("on", Tls::On), ("required", Tls::Required)],
+        );
         Keys {
             password: read_password(settings),
             tls,
@@ -183,19 +187,6 @@ impl Keys {
             builder = builder.ssl_opts(self.tls_opts.clone());
         }
         Ok(MySqlServer { opts: builder.into() })
-    }
-}
-
-fn read_tls(settings: &mut Settings) -> Tls {
-    const KEY: &str = "database.tls";
-    match settings.text(KEY, "off").as_str() {
-        "off" => Tls::Off,
-        "on" => Tls::On,
-        "required" => Tls::Required,
-        _ => {
-            settings.problem(KEY, "write off, on or required");
-            Tls::Off
-        }
     }
 }
 
