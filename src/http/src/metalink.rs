@@ -18,15 +18,13 @@ use tnv_metalink::{Algorithm, File, Hash, MEDIA_TYPE, Metalink, Mirror};
 use tnv_proto::{Attributes, Checksum, FileKey};
 use tokio::sync::{OnceCell, Semaphore};
 
-use crate::body::Body;
 use crate::config::Config;
-use crate::description::Description;
-use crate::disposition::{self, Disposition};
+use crate::description::describe;
 use crate::files::Files;
-use crate::media;
-use crate::query::Query;
-use crate::refusal::Refusal;
 use crate::view::full_path;
+use tnv_web::disposition::{self, Disposition};
+use tnv_web::query::Query;
+use tnv_web::{Body, Refusal, media};
 
 use hashing::{Hashes, HashingError};
 
@@ -117,7 +115,7 @@ impl Metalinks {
         key: &FileKey,
         attributes: &Attributes,
     ) -> Result<Hashes, HashingError> {
-        let etag = Description::new(key, attributes, SystemTime::now()).validators.etag;
+        let etag = describe(key, attributes, SystemTime::now()).validators().etag.clone();
         let cell = self.known.get_with((attributes.size, etag), Arc::default);
         if let Some(hashes) = cell.get() {
             return Ok(hashes.clone());
@@ -179,8 +177,8 @@ fn digest(files: &Files, key: &FileKey, request: &Parts, response: &Response<Bod
     }
     let known = files.recall(key)?;
     // It may have been replaced meanwhile.
-    let is_same = response.headers().get(ETAG)?.to_str().ok()? == known.description.validators.etag;
-    let hash = blake3_hash(known.description.checksum).filter(|_| is_same)?;
+    let is_same = response.headers().get(ETAG)?.to_str().ok()? == known.representation.validators().etag;
+    let hash = blake3_hash(known.stored.checksum).filter(|_| is_same)?;
     HeaderValue::from_str(&tnv_metalink::repr_digest(&hash)).ok()
 }
 

@@ -6,13 +6,14 @@ use std::time::Duration;
 use blake3::Hash as Version;
 use bytes::Bytes;
 use moka::sync::Cache;
+use tnv_client::ClientError;
 use tnv_metalink::{Hash, Hashing, Pieces};
-use tnv_package::{Layout, Segment};
+use tnv_package::Segment;
 use tokio::sync::{OnceCell, Semaphore, mpsc};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::package::{BodyError, Source};
+use crate::package::Package;
 
 /// Packages that are read for their hashes at once; more wait.
 const READINGS: usize = 2;
@@ -22,6 +23,17 @@ const QUEUE: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What an entry takes beside its pieces, in bytes, about.
 const OVERHEAD: u64 = 300;
+
+/// Why a package has no hashes.
+#[derive(Debug, thiserror::Error)]
+enum ReadError {
+    /// No storage gives its bytes.
+    #[error(transparent)]
+    Upstream(#[from] ClientError),
+    /// It was not as long as it had to be.
+    #[error("a storage sent too little or too much")]
+    Length,
+}
 
 /// The SHA-256 of a package and of its pieces.
 #[derive(Debug, Clone)]
@@ -56,18 +68,18 @@ impl Metalinks {
 
     /// The hashes, from memory or from the package. Who asks while it is read waits for the same, and it is read to its end
     /// even if nobody waits any more. `None`: they will be there later, or the cluster does not give the bytes now.
-    pub(crate) async fn hashes(&self, source: Source, layout: &Layout) -> Option<Hashes> {
-        let size = layout.len();
-        let version = layout.manifest().version();
+    pub(crate) async fn hashes(&self, package: Package) -> Option<Hashes> {
+        let size = package.layout.len();
+        let version = package.layout.manifest().version();
         let entry = self.known.get_with(version, || Arc::new(Entry { size, ..Entry::default() }));
         if let Some(hashes) = entry.hashes.get() {
             return Some(hashes.clone());
         }
-        let (layout, reading) = (layout.clone(), Arc::clone(&self.reading));
+        let reading = Arc::clone(&self.reading);
         let work = tokio::spawn(async move {
             let read = async || {
-                let _permit = reading.acquire().await.map_err(|_| BodyError::Length)?;
-                read(&source, &layout).await
+                let _permit = reading.acquire().await.map_err(|_| ReadError::Length)?;
+                read(&package).await
             };
             entry.hashes.get_or_try_init(read).await.cloned()
         });
@@ -81,7 +93,8 @@ impl Metalinks {
     }
 }
 
-async fn read(source: &Source, layout: &Layout) -> Result<Hashes, BodyError> {
+async fn read(package: &Package) -> Result<Hashes, ReadError> {
+    let layout = &package.layout;
     let (chunks, queue) = mpsc::channel(QUEUE);
     let hashing = spawn_blocking({
         let hashing = Hashing::new(layout.len());
@@ -89,19 +102,20 @@ async fn read(source: &Source, layout: &Layout) -> Result<Hashes, BodyError> {
     });
     for segment in layout.segments(0..layout.len()) {
         match segment {
-            Segment::Bytes(bytes) => chunks.send(bytes).await.map_err(|_| BodyError::Length)?,
+            Segment::Bytes(bytes) => chunks.send(bytes).await.map_err(|_| ReadError::Length)?,
             Segment::Member { index, offset, len } => {
-                let mut download = source.open(index, offset, len).await?;
+                let file = package.member(index).ok_or(ReadError::Length)?;
+                let mut download = file.client.download(&file.key, offset, len, file.checksum).await?;
                 while let Some(chunk) = download.chunk().await? {
-                    chunks.send(chunk).await.map_err(|_| BodyError::Length)?;
+                    chunks.send(chunk).await.map_err(|_| ReadError::Length)?;
                 }
             }
         }
     }
     drop(chunks);
-    let hashing = hashing.await.map_err(|_| BodyError::Length)?;
+    let hashing = hashing.await.map_err(|_| ReadError::Length)?;
     if hashing.size() != layout.len() {
-        return Err(BodyError::Length);
+        return Err(ReadError::Length);
     }
     let (whole, pieces) = hashing.finish();
     Ok(Hashes { whole, pieces })

@@ -10,15 +10,16 @@ use hyper::http::request::Parts as Head;
 use hyper::{HeaderMap, Response};
 use tnv_metalink::{EXTENSION, File, MEDIA_TYPE, Metalink, Mirror};
 use tnv_package::{Layout, MeetingId};
+use tnv_web::Body;
+use tnv_web::answer::put;
+use tnv_web::disposition::{self, Disposition};
 
 use super::packages::{package_url, wanted};
-use crate::answer::put;
 use crate::metalinks::Hashes;
-use crate::package::Object;
+use crate::package::Package;
 use crate::refusal::Refusal;
 use crate::registry::Address;
 use crate::service::Service;
-use crate::web::{Body, Disposition, disposition};
 
 /// In which order clients are to ask: nodes first, among them any.
 const NODES: u32 = 1;
@@ -31,8 +32,8 @@ pub(crate) async fn metalink(
     head: &Head,
 ) -> Result<Response<Body>, Refusal> {
     let (layout, _) = wanted(service, id, head).await?;
-    let source = service.source(id, Object::Package(layout.clone()))?;
-    let hashes = service.metalinks.hashes(source, &layout).await;
+    let package = Package { source: service.source(id)?, layout: layout.clone() };
+    let hashes = service.metalinks.hashes(package).await;
     let version = layout.manifest().version();
     let nodes = service.nodes.lock().addresses(id, version, Instant::now(), &mut rand::rng());
     let name = format!("meeting_{id}.zip");
