@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod connection;
 pub mod database;
+pub mod disk;
 pub mod host;
 pub mod limits;
 pub mod metrics;

@@ -3,10 +3,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::SendFlags;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 /// Connections that the system has made and that wait to be accepted. The system has a limit of its own
 /// (net.core.somaxconn, 4096 as a rule); more than that are told to try again, a second later.
@@ -22,6 +25,9 @@ const KEEPALIVE_PROBES: u32 = 4;
 /// for each client that takes nothing. Larger ones gain nothing: it is above what one write brings.
 #[cfg(target_os = "linux")]
 const MAX_UNSENT: u32 = 512 * 1024;
+/// The same for large replies that a reactor goes on with: it only has to last until that brings more.
+#[cfg(target_os = "linux")]
+const MAX_UNSENT_AHEAD: u32 = 64 * 1024;
 
 /// Opens a listening socket.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -54,6 +60,63 @@ fn prepare(socket: &Socket) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     socket.set_tcp_notsent_lowat(MAX_UNSENT)?;
     Ok(())
+}
+
+/// How much of a reply may wait in the kernel, beside what is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsent {
+    /// Little: for one that a reactor goes on with as soon as there is room. What waits is then still in the processor's cache
+    /// when it leaves.
+    Little,
+    /// As connections begin.
+    Usual,
+    /// Whatever the socket takes: for bytes of files, which are pages of the page cache and no memory of the socket. So the
+    /// sender is woken less often.
+    Any,
+}
+
+/// Sets how much of a reply may wait in the kernel.
+pub fn limit_unsent(stream: &TcpStream, unsent: Unsent) {
+    #[cfg(target_os = "linux")]
+    {
+        let limit = match unsent {
+            Unsent::Little => MAX_UNSENT_AHEAD,
+            Unsent::Usual => MAX_UNSENT,
+            Unsent::Any => u32::MAX,
+        };
+        if let Err(error) = socket2::SockRef::from(stream).set_tcp_notsent_lowat(limit) {
+            tracing::debug!(%error, "cannot limit what waits in the kernel");
+        }
+    }
+}
+
+/// Gives a socket up to `len` bytes of a file, from `offset` on, for [`TcpStream::async_io`]. Returns how many it took; 0 if
+/// the file ends at `offset`.
+///
+/// # Errors
+/// Those of reading the file and of the socket, [`io::ErrorKind::WouldBlock`] if it takes nothing now.
+pub fn send_file(stream: &TcpStream, file: impl AsFd, offset: u64, len: usize) -> io::Result<usize> {
+    uninterrupted(|| {
+        let mut offset = offset;
+        rustix::fs::sendfile(stream, &file, Some(&mut offset), len)
+    })
+}
+
+/// Gives a socket bytes that more will follow at once: they leave together with those.
+///
+/// # Errors
+/// As [`send_file`].
+pub fn send_ahead(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    uninterrupted(|| rustix::net::send(stream, bytes, SendFlags::MORE | SendFlags::NOSIGNAL))
+}
+
+fn uninterrupted(mut attempt: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match attempt() {
+            Err(Errno::INTR) => {}
+            outcome => return Ok(outcome?),
+        }
+    }
 }
 
 #[cfg(test)]

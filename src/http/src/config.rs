@@ -9,6 +9,7 @@ use tnv_common::cache::{CacheConfig, CacheKeys};
 use tnv_common::config::Settings;
 use tnv_common::limits::read_rate_limit;
 use tnv_proto::{AppId, UserId};
+use tnv_web::Limits;
 
 /// Connections to each server that are kept while nobody uses them.
 const MAX_IDLE: usize = 64;
@@ -103,6 +104,18 @@ impl Config {
             ),
             connect_timeout: settings.duration("connect_timeout", seconds(3), timeouts.clone()),
             reply_timeout: settings.duration("reply_timeout", seconds(30), timeouts),
+        }
+    }
+
+    /// How much it, and one client of it, may take.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            max_connections: self.max_connections,
+            max_connections_per_client: self.max_connections_per_client,
+            rate_limit: self.rate_limit,
+            header_timeout: self.header_timeout,
+            progress_timeout: self.progress_timeout,
+            drain_timeout: self.drain_timeout,
         }
     }
 

@@ -9,9 +9,11 @@ use std::time::{Duration, Instant, SystemTime};
 use moka::sync::Cache;
 use tnv_client::{Client, ClientError};
 use tnv_proto::FileKey;
+use tnv_web::Representation;
+use tnv_web::body::StoredFile;
 
 use crate::config::Config;
-use crate::description::Description;
+use crate::description::describe;
 
 /// What an entry takes beside its texts, in bytes: several allocations and the cache's own share.
 const OVERHEAD: usize = 600;
@@ -28,8 +30,9 @@ pub(crate) struct Files {
 
 /// A file that a storage has told of.
 pub(crate) struct KnownFile {
-    pub(crate) key: FileKey,
-    pub(crate) description: Description,
+    /// For bodies with bytes of it.
+    pub(crate) stored: Arc<StoredFile>,
+    pub(crate) representation: Representation,
     /// When a storage last had this file, in milliseconds since the gateway's start.
     confirmed: AtomicU64,
 }
@@ -59,8 +62,14 @@ impl Files {
     pub(crate) async fn ask(&self, key: &FileKey) -> Result<Arc<KnownFile>, ClientError> {
         let asked = self.now();
         let attributes = self.client.stat(key).await?;
-        let description = Description::new(key, &attributes, SystemTime::now());
-        let file = Arc::new(KnownFile { key: key.clone(), description, confirmed: AtomicU64::new(asked) });
+        let stored = Arc::new(StoredFile {
+            client: self.client.clone(),
+            key: key.clone(),
+            size: attributes.size,
+            checksum: attributes.blake3,
+        });
+        let representation = describe(key, &attributes, SystemTime::now());
+        let file = Arc::new(KnownFile { stored, representation, confirmed: AtomicU64::new(asked) });
         // Without a checksum nobody could tell whether it is still the same.
         if let Some(known) = self.known.as_ref().filter(|_| attributes.blake3.is_known()) {
             known.insert(key.clone(), Arc::clone(&file));
@@ -95,8 +104,8 @@ impl Files {
 impl KnownFile {
     /// The memory it takes, in bytes, about.
     fn weight(&self) -> usize {
-        let key = &self.key;
+        let key = &self.stored.key;
         let texts = key.app.as_str().len() + key.user.as_str().len() + key.file.as_str().len();
-        OVERHEAD + 2 * texts + self.description.weight()
+        OVERHEAD + 2 * texts + self.representation.weight()
     }
 }

@@ -8,15 +8,9 @@
 //! replica and goes on at another one in mid-file.
 
 mod config;
-mod connection;
-mod lane;
 mod server;
 mod service;
 
-mod cors;
-mod host;
-mod origin;
-mod query;
 mod route;
 
 mod description;
@@ -31,21 +25,6 @@ mod tus;
 mod unfinished;
 mod upload;
 mod view;
-
-mod condition;
-mod disposition;
-mod form;
-mod media;
-mod multipart;
-mod range;
-
-mod access;
-mod body;
-mod inflow;
-mod metrics;
-mod refusal;
-mod seat;
-mod stream;
 
 pub use config::Config;
 pub use server::{HttpError, Server};

@@ -7,11 +7,10 @@ use tnv_client::Client;
 use tnv_proto::{
     Attributes, ErrorCode, FileId, FileKey, FileList, List, ListOrder, MAX_CURSOR_LEN, MAX_NAME_LEN,
 };
+use tnv_web::answer::json;
+use tnv_web::query::Query;
+use tnv_web::{Body, Refusal};
 
-use crate::body::Body;
-use crate::pages::json;
-use crate::query::Query;
-use crate::refusal::Refusal;
 use crate::view::{FileView, Owner};
 
 /// Files on a page, where the request does not say it.

@@ -5,17 +5,11 @@ use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use hyper::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS,
-};
-use hyper::{HeaderMap, Response, StatusCode};
-use rust_embed::{EmbeddedFile, RustEmbed};
+use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
+use hyper::{HeaderMap, Response};
+use rust_embed::RustEmbed;
 use sha2::{Digest, Sha256};
-
-use crate::body::Body;
-use crate::condition::{self, Validators, Verdict};
-use crate::refusal::Refusal;
+use tnv_web::{Body, Refusal, page};
 
 #[derive(RustEmbed)]
 #[folder = "page/"]
@@ -47,58 +41,15 @@ fn styles(page: &str) -> String {
 
 /// Answers a GET of the page.
 pub(crate) fn index(request: &HeaderMap) -> Result<Response<Body>, Refusal> {
-    let mut response = file(INDEX, request)?;
+    let mut response = page::file(INDEX, Page::get(INDEX), request)?;
     response.headers_mut().insert(CONTENT_SECURITY_POLICY, POLICY.clone());
     Ok(response)
 }
 
 /// Answers a GET of something that the page is made of.
 pub(crate) fn asset(name: &str, request: &HeaderMap) -> Result<Response<Body>, Refusal> {
-    if name == INDEX { Err(nothing()) } else { file(name, request) }
-}
-
-fn file(name: &str, request: &HeaderMap) -> Result<Response<Body>, Refusal> {
-    let EmbeddedFile { data, metadata } = Page::get(name).ok_or_else(nothing)?;
-    let etag = format!("\"{}\"", BASE64_STANDARD.encode(metadata.sha256_hash()));
-    let version = Validators { etag, modified: None };
-    let mut response = match condition::evaluate(request, &version) {
-        Verdict::NotModified => {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            response
-        }
-        Verdict::Failed => {
-            return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, "there is another version now"));
-        }
-        Verdict::Proceed => {
-            let mut response = Response::new(match data {
-                std::borrow::Cow::Borrowed(bytes) => Body::text(bytes),
-                std::borrow::Cow::Owned(bytes) => Body::text(bytes),
-            });
-            response.headers_mut().insert(CONTENT_TYPE, content_type(name));
-            response
-        }
-    };
-    let headers = response.headers_mut();
-    // Asked for again each time, and mostly answered with 304: an upgrade must not leave half of an old page.
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-    if let Ok(etag) = HeaderValue::from_str(&version.etag) {
-        headers.insert(ETAG, etag);
-    }
-    Ok(response)
-}
-
-fn content_type(name: &str) -> HeaderValue {
-    let guessed = mime_guess::from_path(name).first_raw().unwrap_or("application/octet-stream");
-    let text = guessed.starts_with("text/") || guessed.ends_with("javascript") || guessed.ends_with("json");
-    let full = if text { format!("{guessed}; charset=utf-8") } else { guessed.to_owned() };
-    HeaderValue::from_str(&full).unwrap_or(HeaderValue::from_static("application/octet-stream"))
-}
-
-fn nothing() -> Refusal {
-    Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this address")
+    let file = Page::get(name).filter(|_| name != INDEX);
+    page::file(name, file, request)
 }
 
 #[cfg(test)]
@@ -116,13 +67,5 @@ mod tests {
         assert!(
             POLICY.to_str().unwrap().starts_with("default-src 'none'; script-src 'self'; style-src 'self'")
         );
-    }
-
-    #[test]
-    fn types_are_told_with_their_charset() {
-        assert_eq!(content_type("a.js"), "text/javascript; charset=utf-8");
-        assert_eq!(content_type("a/b.css"), "text/css; charset=utf-8");
-        assert_eq!(content_type("a.png"), "image/png");
-        assert_eq!(content_type("a.svg"), "image/svg+xml");
     }
 }

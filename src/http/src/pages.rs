@@ -1,13 +1,11 @@
-//! What the gateway tells of itself and of the cluster, as JSON, and for Prometheus.
+//! What the gateway tells of itself and of the cluster, as JSON.
 
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use hyper::{Response, StatusCode};
+use hyper::Response;
 use serde::Serialize;
 use tnv_client::Client;
-use tnv_common::metrics::{self, Metrics};
+use tnv_web::answer::json;
+use tnv_web::{Body, Refusal};
 
-use crate::body::Body;
-use crate::refusal::Refusal;
 use crate::service::Gateway;
 
 /// What the page must know of the gateway.
@@ -33,28 +31,4 @@ pub(crate) fn config(gateway: &Gateway) -> Result<Response<Body>, Refusal> {
 pub(crate) async fn cluster(client: &Client) -> Result<Response<Body>, Refusal> {
     let state = client.state().await.map_err(|error| Refusal::upstream(&error, &"the cluster's state"))?;
     json(&state)
-}
-
-/// Everything that this process has counted.
-pub(crate) fn metrics() -> Response<Body> {
-    fresh(Metrics::global().render(), metrics::CONTENT_TYPE)
-}
-
-/// An answer in JSON.
-pub(crate) fn json(value: &impl Serialize) -> Result<Response<Body>, Refusal> {
-    let text = serde_json::to_string(value).map_err(|error| {
-        tracing::error!(%error, "cannot write an answer");
-        Refusal::new(StatusCode::BAD_GATEWAY, "the cluster answered something unexpected")
-    })?;
-    Ok(fresh(text + "\n", "application/json"))
-}
-
-/// A text that is another one the next time.
-fn fresh(text: String, content_type: &'static str) -> Response<Body> {
-    let mut response = Response::new(Body::text(text));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
 }

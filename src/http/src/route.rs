@@ -1,10 +1,8 @@
 //! From a request's path to what it names. Pure.
 
-use std::borrow::Cow;
-
 use hyper::Method;
-use percent_encoding::percent_decode_str;
 use tnv_proto::{AppId, FileKey, UserId};
+use tnv_web::path::segments;
 
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,11 +72,6 @@ impl Route {
         }
     }
 
-    /// Whether a GET or HEAD of it without a body is nothing but reading.
-    pub(crate) fn is_plain(&self) -> bool {
-        !self.is_tus() && !matches!(self, Route::NewFile(..))
-    }
-
     /// Whether it speaks tus.
     pub(crate) fn is_tus(&self) -> bool {
         matches!(self, Route::NewUpload(..) | Route::Upload(_))
@@ -95,15 +88,12 @@ impl Route {
     }
 }
 
-/// Reads a raw path: it is split at its slashes first and decoded afterwards, so that an id may hold an
-/// encoded slash. Empty segments at the front are skipped. `app` and `user` stand in for those a short path
-/// leaves out.
+/// Reads a raw path. `app` and `user` stand in for those a short path leaves out.
 ///
 /// # Errors
 /// A sentence for the client (400): a bad escape, bytes that are not UTF-8, or an id that cannot be one.
 pub(crate) fn route(path: &str, app: &AppId, user: &UserId) -> Result<Route, String> {
-    let segments = path.trim_start_matches('/').split('/').map(decode);
-    let segments = segments.collect::<Result<Vec<Cow<'_, str>>, String>>()?;
+    let segments = segments(path)?;
     let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
     match segments[..] {
         [""] => Ok(Route::Index),
@@ -136,20 +126,6 @@ fn key(app: &str, user: &str, file: &str) -> Result<FileKey, String> {
 fn owner(app: &str, user: &str) -> Result<(AppId, UserId), String> {
     let parsed = AppId::new(app).and_then(|app| Ok((app, UserId::new(user)?)));
     parsed.map_err(|malformed| format!("bad path: {malformed}"))
-}
-
-fn decode(segment: &str) -> Result<Cow<'_, str>, String> {
-    if !segment.contains('%') {
-        return Ok(Cow::Borrowed(segment));
-    }
-    let mut escapes = segment.split('%');
-    // What stands before the first percent sign is no escape.
-    escapes.next();
-    let is_escape = |text: &str| text.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
-    if !escapes.all(is_escape) {
-        return Err("bad path: a % that two hexadecimal digits do not follow".to_owned());
-    }
-    percent_decode_str(segment).decode_utf8().map_err(|_| "bad path: not UTF-8".to_owned())
 }
 
 #[cfg(test)]

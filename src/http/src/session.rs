@@ -4,17 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, COOKIE, HeaderValue, SET_COOKIE};
 use hyper::http::request::Parts as Head;
 use hyper::{HeaderMap, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use tnv_common::cache::{Cache, CacheConfig};
-
-use crate::body::Body;
-use crate::inflow::Inflow;
-use crate::pages::json;
-use crate::refusal::Refusal;
+use tnv_web::answer::json;
+use tnv_web::{Body, Payload, Refusal};
 
 const NAME: &str = "tnv_session";
 /// The longest body of a PUT, in bytes.
@@ -63,7 +59,7 @@ impl Sessions {
     pub(crate) async fn write(
         &self,
         request: &Head,
-        body: Incoming,
+        payload: Payload,
         patience: Duration,
     ) -> Result<Response<Body>, Refusal> {
         let kind = request.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -71,7 +67,7 @@ impl Sessions {
             let sentence = "the Content-Type must be application/json";
             return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence));
         }
-        let text = Inflow::new(body, patience).whole(MAX_BODY).await?;
+        let text = payload.inflow(patience).whole(MAX_BODY).await?;
         let visitor: Visitor = serde_json::from_slice(&text)
             .map_err(|error| Refusal::bad(format!("the body is not what it should be: {error}")))?;
         visitor.check().map_err(Refusal::bad)?;

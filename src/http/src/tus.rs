@@ -10,21 +10,18 @@ mod part;
 use std::io::ErrorKind;
 use std::time::{Duration, UNIX_EPOCH};
 
-use hyper::body::{Body as _, Incoming};
 use hyper::header::{CACHE_CONTROL, HeaderName, HeaderValue, LOCATION};
 use hyper::http::request::Parts as Head;
 use hyper::{HeaderMap, Method, Response, StatusCode};
 use tnv_client::{ClientError, Parts, new_file_id};
 use tnv_proto::{AppId, Attributes, Checksum, FileKey, UploadProgress, UserId};
 
-use crate::body::Body;
-use crate::metrics::HttpMetrics;
-use crate::refusal::Refusal;
 use crate::service::Gateway;
 use crate::unfinished::Unfinished;
 use crate::upload::{check_size, labels};
 use checksum::ALGORITHMS;
 use part::{Broken, Part};
+use tnv_web::{Body, Payload, Refusal};
 
 pub(crate) use part::CheckingRoom;
 
@@ -77,7 +74,7 @@ pub(crate) async fn create(
     gateway: &Gateway,
     (app, user): (&AppId, &UserId),
     request: &Head,
-    body: Incoming,
+    payload: Payload,
 ) -> Result<Response<Body>, Refusal> {
     let headers = &request.headers;
     if headers.contains_key("upload-defer-length") || headers.contains_key("upload-concat") {
@@ -87,9 +84,9 @@ pub(crate) async fn create(
     check_size(gateway, size)?;
     let (name, content_type) = metadata::labels(text(headers, METADATA)?).map_err(Refusal::bad)?;
     let labels = labels(&name, &content_type)?;
-    let first = match body.is_end_stream() {
+    let first = match payload.is_empty() {
         true => None,
-        false => Some(Part::of(request, &body, 0, size)?),
+        false => Some(Part::of(request, &payload, 0, size)?),
     };
     let key = FileKey { app: app.clone(), user: user.clone(), file: new_file_id(user) };
     // Until its address is told nobody could go on with it.
@@ -102,7 +99,7 @@ pub(crate) async fn create(
         }
     };
     if let Some(part) = &first
-        && let Err(refusal) = fill(&mut parts, gateway, &key, part, body).await
+        && let Err(refusal) = fill(&mut parts, gateway, &key, part, payload).await
     {
         unfinished.forget().await;
         return Err(refusal);
@@ -124,10 +121,10 @@ async fn fill(
     gateway: &Gateway,
     key: &FileKey,
     part: &Part,
-    body: Incoming,
+    payload: Payload,
 ) -> Result<(), Refusal> {
-    let _uploading = HttpMetrics::global().uploading();
-    match part.append(parts, gateway, body).await {
+    let _uploading = payload.counted();
+    match part.append(parts, gateway, payload).await {
         Err(Broken::Refused(refusal)) => Err(refusal),
         // It has left: the address would not reach it.
         Err(Broken::Failed(error)) if is_gone(&error) => {
@@ -175,12 +172,12 @@ pub(crate) async fn append(
     gateway: &Gateway,
     key: &FileKey,
     request: &Head,
-    body: Incoming,
+    payload: Payload,
 ) -> Result<Response<Body>, Refusal> {
     let offset = number(&request.headers, OFFSET)?;
     let mut parts = match find(gateway, key).await? {
         Found::Parts(parts) => parts,
-        Found::File(file) if offset == file.size && body.is_end_stream() => {
+        Found::File(file) if offset == file.size && payload.is_empty() => {
             let mut response = empty(StatusCode::NO_CONTENT);
             response.headers_mut().insert(OFFSET, HeaderValue::from(file.size));
             return Ok(response);
@@ -193,9 +190,9 @@ pub(crate) async fn append(
         let sentence = format!("Upload-Offset is {offset}, but the upload stands at {}", progress.offset);
         return Err(Refusal::new(StatusCode::CONFLICT, sentence));
     }
-    let part = Part::of(request, &body, offset, progress.size)?;
-    let _uploading = HttpMetrics::global().uploading();
-    part.append(&mut parts, gateway, body).await.map_err(|broken| match broken {
+    let part = Part::of(request, &payload, offset, progress.size)?;
+    let _uploading = payload.counted();
+    part.append(&mut parts, gateway, payload).await.map_err(|broken| match broken {
         Broken::Refused(refusal) => refusal,
         Broken::Failed(error) => Refusal::received(&error, key, "ask with HEAD where to go on"),
     })?;

@@ -1,21 +1,16 @@
 //! New files in one request, and files removed. Nothing is kept of an upload that fails.
 
-use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue, LOCATION};
 use hyper::http::request::Parts as Head;
 use hyper::{HeaderMap, Response, StatusCode};
 use tnv_client::{Client, ClientError, Parts, Source, new_file_id};
 use tnv_proto::{AppId, Attributes, Checksum, FileKey, Labels, UserId};
+use tnv_web::answer::json;
+use tnv_web::form::{self, Boundary, FormFile};
+use tnv_web::query::Query;
+use tnv_web::{Body, Payload, Refusal, media};
 
-use crate::body::Body;
 use crate::files::Files;
-use crate::form::{self, Boundary, FormFile};
-use crate::inflow::Inflow;
-use crate::media;
-use crate::metrics::HttpMetrics;
-use crate::pages::json;
-use crate::query::Query;
-use crate::refusal::Refusal;
 use crate::service::Gateway;
 use crate::unfinished::Unfinished;
 use crate::view::FileView;
@@ -34,11 +29,11 @@ pub(crate) async fn create(
     gateway: &Gateway,
     (app, user): (&AppId, &UserId),
     request: &Head,
-    body: Incoming,
+    payload: Payload,
 ) -> Result<Response<Body>, Refusal> {
-    let length = length(&request.headers, &body)?;
-    let _uploading = HttpMetrics::global().uploading();
-    let new = read(gateway, request, body, length).await?;
+    let length = length(&request.headers, &payload)?;
+    let _uploading = payload.counted();
+    let new = read(gateway, request, payload, length).await?;
     check_size(gateway, new.source.size())?;
     let labels = labels(&new.name, &new.content_type)?;
     let key = FileKey { app: app.clone(), user: user.clone(), file: new_file_id(user) };
@@ -66,8 +61,8 @@ pub(crate) async fn delete(files: &Files, key: &FileKey) -> Result<Response<Body
 ///
 /// # Errors
 /// 411 if the header does not say it.
-pub(crate) fn length(headers: &HeaderMap, body: &Incoming) -> Result<u64, Refusal> {
-    let told = body.size_hint().exact().filter(|_| headers.contains_key(CONTENT_LENGTH));
+pub(crate) fn length(headers: &HeaderMap, payload: &Payload) -> Result<u64, Refusal> {
+    let told = payload.len().filter(|_| headers.contains_key(CONTENT_LENGTH));
     let missing = "the request must say its Content-Length";
     told.ok_or_else(|| Refusal::new(StatusCode::LENGTH_REQUIRED, missing))
 }
@@ -95,12 +90,12 @@ pub(crate) fn labels(name: &str, content_type: &str) -> Result<Labels, Refusal> 
     Labels::new(name, if known { content_type } else { "" }).map_err(|error| Refusal::bad(error.to_string()))
 }
 
-async fn read(gateway: &Gateway, request: &Head, body: Incoming, length: u64) -> Result<NewFile, Refusal> {
+async fn read(gateway: &Gateway, request: &Head, payload: Payload, length: u64) -> Result<NewFile, Refusal> {
     let text = |name| {
         request.headers.get(name).and_then(|value: &HeaderValue| std::str::from_utf8(value.as_bytes()).ok())
     };
     let content_type = text(CONTENT_TYPE).unwrap_or_default();
-    let inflow = || Inflow::new(body, gateway.progress_timeout);
+    let inflow = || payload.inflow(gateway.progress_timeout);
     if let Some(boundary) = Boundary::of(content_type).map_err(Refusal::bad)? {
         check_size(gateway, length.saturating_sub(form::MAX_HEAD as u64))?;
         let FormFile { name, content_type, size, reader } =

@@ -1,6 +1,5 @@
 //! Who may do what: nodes show the API key, operators the password, and without either only this machine is served.
 
-mod attempts;
 mod cidr;
 mod secret;
 mod sessions;
@@ -9,21 +8,17 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use hyper::HeaderMap;
-use hyper::header::{AUTHORIZATION, COOKIE, FORWARDED, HeaderName};
+use hyper::header::COOKIE;
+use tnv_web::credentials::{self, Attempts};
 
 pub use cidr::{BadCidr, Cidr};
 pub use secret::Secret;
 
-use attempts::Attempts;
 use sessions::Sessions;
 
 /// The cookie of an operator who has shown the password.
 const COOKIE_NAME: &str = "tnv_hub_session";
-/// What proxies add to requests that they pass on.
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Why somebody may not do something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,10 +74,10 @@ impl Access {
         }
         let Some(key) = &self.api_key else {
             // Whoever says where nodes are has said enough; else there is only this machine.
-            let known = !self.allowed_nodes.is_empty() || is_here(headers, peer);
+            let known = !self.allowed_nodes.is_empty() || credentials::is_local(headers, peer);
             return if known { Ok(()) } else { Err(Denied::KeyNotSet) };
         };
-        match bearer(headers).or(in_query) {
+        match credentials::bearer(headers).or(in_query) {
             None => Err(Denied::NoKey),
             Some(shown) if key.is(shown) => Ok(()),
             Some(_) => Err(Denied::WrongKey),
@@ -100,14 +95,14 @@ impl Access {
     pub(crate) fn operator(&self, headers: &HeaderMap, peer: IpAddr, now: Instant) -> Result<(), Denied> {
         let peer = peer.to_canonical();
         let Some(password) = &self.password else {
-            return if is_here(headers, peer) { Ok(()) } else { Err(Denied::PasswordNotSet) };
+            return if credentials::is_local(headers, peer) { Ok(()) } else { Err(Denied::PasswordNotSet) };
         };
         if let Some(token) = cookie(headers)
             && self.lock().sessions.knows(token, now)
         {
             return Ok(());
         }
-        match basic(headers) {
+        match credentials::password(headers) {
             None => Err(Denied::NoPassword),
             Some(shown) => self.check(password, &shown, peer, now),
         }
@@ -150,27 +145,6 @@ impl Access {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether a request was made on this machine. One that a proxy has passed on was made elsewhere.
-fn is_here(headers: &HeaderMap, peer: IpAddr) -> bool {
-    peer.is_loopback() && !headers.contains_key(FORWARDED) && !headers.contains_key(FORWARDED_FOR)
-}
-
-fn scheme<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
-    let (scheme, value) = headers.get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
-    scheme.eq_ignore_ascii_case(wanted).then(|| value.trim())
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    scheme(headers, "bearer")
-}
-
-/// The password of HTTP's own way to ask for one; under whatever name.
-fn basic(headers: &HeaderMap) -> Option<String> {
-    let decoded = BASE64_STANDARD.decode(scheme(headers, "basic")?).ok()?;
-    let text = String::from_utf8(decoded).ok()?;
-    text.split_once(':').map(|(_, password)| password.to_owned())
 }
 
 fn cookie(headers: &HeaderMap) -> Option<&str> {

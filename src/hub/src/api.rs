@@ -9,9 +9,9 @@ pub(crate) mod packages;
 
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
+use tnv_web::inflow::Inflow;
 
 use crate::refusal::Refusal;
-use crate::web::Inflow;
 
 /// The longest JSON that is taken, in bytes: the packages of a node, or an agenda.
 const MAX_JSON: usize = 8 * 1024 * 1024;

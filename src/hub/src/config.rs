@@ -13,6 +13,7 @@ use tnv_common::config::{Settings, WrittenPath};
 use tnv_common::database::DatabaseConfig;
 use tnv_common::limits::read_rate_limit;
 use tnv_proto::{AppId, UserId};
+use tnv_web::Limits;
 
 use crate::access::{Cidr, Secret};
 use crate::registry::{NodeId, Policy, WEIGHTS};
@@ -138,6 +139,18 @@ impl Config {
             connect_timeout: settings.duration("connect_timeout", seconds(3), timeouts.clone()),
             reply_timeout: settings.duration("reply_timeout", seconds(30), timeouts),
             locate_ttl: settings.duration("locate_ttl", seconds(2), Duration::ZERO..=seconds(3600)),
+        }
+    }
+
+    /// How much the hub, and one client of it, may take.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            max_connections: self.max_connections,
+            max_connections_per_client: self.max_connections_per_client,
+            rate_limit: self.rate_limit,
+            header_timeout: self.header_timeout,
+            progress_timeout: self.progress_timeout,
+            drain_timeout: self.drain_timeout,
         }
     }
 

@@ -2,12 +2,14 @@
 //! not more of them than there is memory for.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tnv_package::MeetingId;
+use tnv_web::body::Follower;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -183,15 +185,13 @@ impl Meter {
     }
 }
 
-impl Followed {
-    /// Bytes were sent.
-    pub(crate) fn sent(&self, bytes: u64) {
+impl Follower for Followed {
+    fn sent(&mut self, bytes: u64) {
         self.live.sent.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// It cannot go on.
-    pub(crate) fn failed(&mut self, why: impl Into<String>) {
-        self.failure = Some(why.into());
+    fn failed(&mut self, why: &dyn fmt::Display) {
+        self.failure = Some(why.to_string());
     }
 }
 

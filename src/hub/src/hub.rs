@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use tnv_common::database::{Database, DbError};
 use tnv_common::server::BindError;
@@ -13,7 +12,6 @@ use crate::config::Config;
 use crate::meetings::SCHEMA;
 use crate::service::Service;
 use crate::sweep;
-use crate::web::server;
 
 /// Why a hub cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -58,10 +56,11 @@ impl Hub {
         let Hub { listener, local_addr, database, config } = self;
         tracing::info!(address = %local_addr, trackers = config.trackers.join(";"), "the hub listens");
         let interval = config.probe_interval;
-        let service = Arc::new(Service::new(config, local_addr, database, shutdown.clone()));
+        let limits = config.limits();
+        let service = Service::new(config, local_addr, database, shutdown.clone());
         let probing = tokio::spawn(service.prober.clone().run(interval));
         let sweeping = tokio::spawn(sweep::run(service.intake.clone(), shutdown.clone()));
-        server::serve(listener, service, shutdown).await;
+        tnv_web::serve(listener, service, limits, shutdown).await;
         for task in [probing, sweeping] {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a task of the hub has failed");

@@ -13,15 +13,14 @@ use tnv_client::{Client, ClientError, Source, new_file_id};
 use tnv_common::clock::unix_millis;
 use tnv_package::{MeetingId, MemberPath, Names};
 use tnv_proto::{AppId, ErrorCode, FileKey, Labels, UserId};
+use tnv_web::form::FormParts;
+use tnv_web::inflow::{self, Inflow};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::config::Config;
-use crate::form::FormParts;
 use crate::meetings::{Joined, MeetingFile, Meetings};
 use crate::packages::Packages;
-use crate::refusal::Refusal;
-use crate::web::{Inflow, body_refusal};
-
+use crate::refusal::{self, Refusal};
 use spool::Spool;
 pub(crate) use spool::SpoolError;
 
@@ -93,7 +92,7 @@ impl Intake {
         }
         let mut spooled = self.0.spool.begin();
         loop {
-            let chunk = body.chunk().await.map_err(|error| body_refusal(&error))?;
+            let chunk = body.chunk().await.map_err(|error| inflow::refusal(&error))?;
             if chunk.is_empty() {
                 break;
             }
@@ -114,7 +113,7 @@ impl Intake {
         let max = self.0.config.max_upload_size;
         let mut spooled = self.0.spool.begin();
         loop {
-            let chunk = form.chunk().await.map_err(|error| body_refusal(&error))?;
+            let chunk = form.chunk().await.map_err(|error| inflow::refusal(&error))?;
             if chunk.is_empty() {
                 break;
             }
@@ -127,7 +126,7 @@ impl Intake {
     /// Whether a file of this path can join: told before its bytes are read.
     async fn expect(&self, meeting: &MeetingId, path: &MemberPath) -> Result<(), Refusal> {
         let shared = &*self.0;
-        let known = shared.packages.known(meeting).await?.ok_or_else(|| Refusal::no_meeting(meeting))?;
+        let known = shared.packages.known(meeting).await?.ok_or_else(|| refusal::no_meeting(meeting))?;
         let manifest = known.layout.manifest();
         let mut names = Names::default();
         let mut is_new = true;
@@ -200,7 +199,7 @@ impl Intake {
             }
             Joined::Collides(other) => Err(Refusal::conflict(format!("{other:?} is the same name there"))),
             Joined::Full => Err(full(shared.config.max_files)),
-            Joined::Gone => Err(Refusal::no_meeting(meeting)),
+            Joined::Gone => Err(refusal::no_meeting(meeting)),
         }
     }
 
@@ -351,14 +350,14 @@ fn not_stored(error: &ClientError, path: &str) -> Refusal {
     match error {
         ClientError::Local { source, .. } => {
             tracing::debug!(path, %error, "an upload broke off");
-            let refusal = body_refusal(source);
-            let detail = format!("{}; nothing was stored", refusal.detail());
+            let refusal = inflow::refusal(source);
+            let detail = format!("{}; nothing was stored", refusal.sentence());
             refusal.saying(detail)
         }
         _ if error.code() == Some(ErrorCode::CHANGED) => {
             Refusal::new(StatusCode::BAD_GATEWAY, "what arrived at the storage is not what was sent")
         }
-        _ => Refusal::upstream(error, &path),
+        _ => refusal::upstream(error, &path),
     }
 }
 

@@ -14,9 +14,8 @@ mod api;
 mod page;
 mod route;
 
-mod answer;
-mod form;
 mod intake;
+mod object;
 mod package;
 mod packages;
 mod refusal;
@@ -24,51 +23,12 @@ mod sweep;
 
 mod meetings;
 
-mod metalinks;
-
 mod nodes;
 mod probe;
 mod registry;
 
 mod audit;
 mod downloads;
-
-mod web;
-
-#[path = "../../http/src/condition.rs"]
-#[allow(dead_code, reason = "shared with the gateway, which uses all of it")]
-mod condition;
-#[path = "../../http/src/cors.rs"]
-#[allow(dead_code, reason = "shared with the gateway, which uses all of it")]
-mod cors;
-#[path = "../../http/src/disposition.rs"]
-#[allow(dead_code, reason = "shared with the gateway, which uses all of it")]
-mod disposition;
-#[path = "../../http/src/form/header.rs"]
-#[allow(dead_code, reason = "shared with the gateway, which uses all of it")]
-mod form_header;
-#[path = "../../http/src/host.rs"]
-#[allow(dead_code, reason = "shared with the gateway, which uses all of it")]
-mod host;
-#[path = "../../http/src/inflow.rs"]
-#[allow(dead_code, reason = "shared with the gateway, which uses all of it")]
-mod inflow;
-mod metrics;
-#[path = "../../http/src/multipart.rs"]
-#[allow(dead_code, reason = "shared with the gateway, which uses all of it")]
-mod multipart;
-#[path = "../../http/src/origin.rs"]
-#[allow(dead_code, reason = "shared with the gateway, which uses all of it")]
-mod origin;
-#[path = "../../http/src/query.rs"]
-#[allow(dead_code, reason = "shared with the gateway, which uses all of it")]
-mod query;
-#[path = "../../http/src/range.rs"]
-#[allow(dead_code, reason = "shared with the gateway, which uses all of it")]
-mod range;
-#[allow(dead_code, reason = "shared with the gateway, which uses all of it")]
-#[path = "../../http/src/stream.rs"]
-mod stream;
 
 pub use access::{BadCidr, Cidr, Secret};
 pub use config::Config;

@@ -1,10 +1,8 @@
 //! From a request's path to what it names. Pure.
 
-use std::borrow::Cow;
-
 use hyper::Method;
-use percent_encoding::percent_decode_str;
 use tnv_package::MeetingId;
+use tnv_web::path::segments;
 
 use crate::registry::NodeId;
 
@@ -147,14 +145,12 @@ impl Route {
     }
 }
 
-/// Reads a raw path: it is split at its slashes first and decoded afterwards, so that an id may hold an encoded slash.
-/// Empty segments at the front are skipped.
+/// Reads a raw path.
 ///
 /// # Errors
 /// A sentence for the client (400): a bad escape, bytes that are not UTF-8, or an id that cannot be one.
 pub(crate) fn route(path: &str) -> Result<Route, String> {
-    let segments = path.trim_start_matches('/').split('/').map(decode);
-    let segments = segments.collect::<Result<Vec<Cow<'_, str>>, String>>()?;
+    let segments = segments(path)?;
     let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
     match segments[..] {
         [""] => Ok(Route::Index),
@@ -211,20 +207,6 @@ fn meeting(id: &str) -> Result<MeetingId, String> {
 
 fn node(id: &str) -> Result<NodeId, String> {
     NodeId::new(id).map_err(|error| format!("bad path: {error}"))
-}
-
-fn decode(segment: &str) -> Result<Cow<'_, str>, String> {
-    if !segment.contains('%') {
-        return Ok(Cow::Borrowed(segment));
-    }
-    let mut escapes = segment.split('%');
-    // What stands before the first percent sign is no escape.
-    escapes.next();
-    let is_escape = |text: &str| text.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
-    if !escapes.all(is_escape) {
-        return Err("bad path: a % that two hexadecimal digits do not follow".to_owned());
-    }
-    percent_decode_str(segment).decode_utf8().map_err(|_| "bad path: not UTF-8".to_owned())
 }
 
 #[cfg(test)]

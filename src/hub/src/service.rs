@@ -7,30 +7,32 @@ use std::time::Instant;
 use hyper::header::{ALLOW, HOST, HeaderValue, ORIGIN};
 use hyper::http::request::Parts as Head;
 use hyper::http::uri::Authority;
-use hyper::{Method, Response, StatusCode};
+use hyper::{HeaderMap, Method, Response, StatusCode};
 use tnv_client::Client;
 use tnv_common::database::Database;
 use tnv_package::MeetingId;
+use tnv_web::cors::Cors;
+use tnv_web::host::Hosts;
+use tnv_web::metalink::KnownHashes;
+use tnv_web::query::Query;
+use tnv_web::{Body, Payload, Request, Site, answer, origin};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
-use crate::answer::empty;
 use crate::api;
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::downloads::Downloads;
 use crate::intake::Intake;
 use crate::meetings::{self, Meetings};
-use crate::metalinks::Metalinks;
 use crate::nodes::Nodes;
-use crate::package::{Object, Source};
+use crate::package::Source;
 use crate::packages::Packages;
 use crate::page;
 use crate::probe::Prober;
-use crate::refusal::Refusal;
+use crate::refusal::{self, Refusal};
 use crate::registry::Registry;
 use crate::route::{Audience, Route, route};
-use crate::web::{Body, Cors, Hosts, Inflow, Query, origin};
 
 /// What answers requests.
 pub(crate) struct Service {
@@ -38,7 +40,8 @@ pub(crate) struct Service {
     pub(crate) local_addr: SocketAddr,
     pub(crate) meetings: Arc<dyn Meetings>,
     pub(crate) packages: Arc<Packages>,
-    pub(crate) metalinks: Metalinks,
+    /// Of packages, by their versions.
+    pub(crate) hashes: KnownHashes,
     pub(crate) client: Client,
     pub(crate) intake: Intake,
     pub(crate) nodes: Nodes,
@@ -71,7 +74,7 @@ impl Service {
         Service {
             local_addr,
             intake: Intake::new(&config, meetings.clone(), packages.clone(), client.clone()),
-            metalinks: Metalinks::new(config.metalinks_size),
+            hashes: KnownHashes::new(config.metalinks_size),
             prober: Prober::new(nodes.clone(), access.clone(), config.probe_timeout, shutdown),
             downloads: Downloads::new(audit.clone(), config.send_memory),
             max_ranges: config.max_ranges,
@@ -87,39 +90,18 @@ impl Service {
         }
     }
 
-    /// Answers a request. A body that its route does not take is left unread.
-    pub(crate) async fn answer(&self, head: &Head, body: Inflow, peer: SocketAddr) -> Response<Body> {
-        let begun = Instant::now();
-        let route = route(head.uri.path());
-        let answer = match &route {
-            Ok(route) => self.dispatch(route, head, body, peer).await,
-            Err(sentence) => Err(Refusal::bad(sentence.clone())),
-        };
-        let mut response = answer.unwrap_or_else(Refusal::into_response);
-        self.cors.apply(&head.headers, response.headers_mut());
-        tracing::debug!(
-            %peer,
-            method = %head.method,
-            path = head.uri.path(),
-            route = route.as_ref().map_or("unknown", Route::name),
-            status = response.status().as_u16(),
-            micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
-            "answered"
-        );
-        response
-    }
-
     async fn dispatch(
         &self,
         route: &Route,
         head: &Head,
-        body: Inflow,
+        payload: Payload,
         peer: SocketAddr,
     ) -> Result<Response<Body>, Refusal> {
         if head.method == Method::OPTIONS {
             return Ok(self.options(route, head));
         }
         self.check(route, head, peer)?;
+        let body = || payload.inflow(self.config.progress_timeout);
         let post = head.method == Method::POST;
         let put = head.method == Method::PUT;
         let delete = head.method == Method::DELETE;
@@ -129,11 +111,11 @@ impl Service {
             Route::Asset(name) => page::asset(name, &head.headers),
             Route::OpenApi => page::open_api(&head.headers),
             Route::Health => api::admin::health(),
-            Route::Metrics => Ok(api::admin::metrics()),
-            Route::Meetings if post => api::meetings::create(self, head, body).await,
+            Route::Metrics => Ok(answer::metrics()),
+            Route::Meetings if post => api::meetings::create(self, head, body()).await,
             Route::Meetings => api::meetings::list(self, head).await,
             Route::Active => api::meetings::active(self).await,
-            Route::Meeting(id) if put => api::meetings::change(self, id, head, body).await,
+            Route::Meeting(id) if put => api::meetings::change(self, id, head, body()).await,
             Route::Meeting(id) if delete => api::meetings::delete(self, id).await,
             Route::Meeting(id) => api::meetings::read(self, id, head).await,
             Route::Start(id) => api::meetings::set_status(self, id, meetings::Status::Active, head).await,
@@ -143,33 +125,33 @@ impl Service {
             Route::NodePackage(id) => api::packages::direct(self, id, head, peer.ip()).await,
             Route::Metalink(id) => api::metalink::metalink(self, id, head).await,
             Route::Sync(id) => api::packages::sync(self, id, head, peer.ip()).await,
-            Route::Files(id) => api::files::upload(self, id, head, body).await,
-            Route::File(id, name) if put => api::files::put(self, id, name, head, body).await,
+            Route::Files(id) => api::files::upload(self, id, head, body()).await,
+            Route::File(id, name) if put => api::files::put(self, id, name, head, body()).await,
             Route::File(id, name) if delete => api::files::delete(self, id, name).await,
             Route::File(id, name) => api::files::read(self, id, name, head, peer.ip()).await,
             Route::Upload(id, file, path) => {
                 api::files::version(self, (id, file, path), head, peer.ip()).await
             }
             Route::Nodes => api::nodes::list(self),
-            Route::Register => api::nodes::register(self, body, peer.ip()).await,
-            Route::Heartbeat(id) => api::nodes::heartbeat(self, id, body).await,
+            Route::Register => api::nodes::register(self, body(), peer.ip()).await,
+            Route::Heartbeat(id) => api::nodes::heartbeat(self, id, body()).await,
             Route::Unregister(id) => api::nodes::unregister(self, id),
-            Route::Session if post => api::admin::log_in(self, body, peer.ip()).await,
+            Route::Session if post => api::admin::log_in(self, body(), peer.ip()).await,
             Route::Session if delete => Ok(api::admin::log_out(self, head)),
             Route::Session => api::admin::session(self, head, peer.ip()),
             Route::AdminNodes => api::admin::nodes(self),
             Route::AdminNode(id) if delete => api::nodes::unregister(self, id),
-            Route::AdminNode(id) => api::admin::change_node(self, id, body).await,
+            Route::AdminNode(id) => api::admin::change_node(self, id, body()).await,
             Route::AdminDownloads => api::admin::downloads(self),
             Route::AdminAudit => api::admin::audit(self),
-            Route::Unknown => Err(Refusal::nothing()),
+            Route::Unknown => Err(refusal::nothing()),
         }
     }
 
     /// Whether a request may be answered at all.
     fn check(&self, route: &Route, head: &Head, peer: SocketAddr) -> Result<(), Refusal> {
         if *route == Route::Unknown {
-            return Err(Refusal::nothing());
+            return Err(refusal::nothing());
         }
         if !route.allows(&head.method) {
             return Err(Refusal::method(&head.method, route.methods()));
@@ -184,7 +166,7 @@ impl Service {
             }
             Audience::Operators => self.access.operator(&head.headers, peer.ip(), Instant::now()),
         };
-        allowed.map_err(|denied| Refusal::denied(denied, of_page))
+        allowed.map_err(|denied| refusal::denied(denied, of_page))
     }
 
     /// Whether a page that makes this request may do so: whoever is at the machine that needs no password, or has a cookie,
@@ -192,36 +174,30 @@ impl Service {
     fn check_page(&self, route: &Route, head: &Head) -> Result<(), Refusal> {
         let changes = !matches!(head.method, Method::GET | Method::HEAD);
         if changes && !origin::may_change(head, &self.cors) {
-            return Err(Refusal::forbidden("pages of other origins may not change anything here"));
+            return Err(Refusal::foreign_page());
         }
         let origin = head.headers.get(ORIGIN);
         let concerned = route.audience() == Audience::Operators || (changes && origin.is_some());
         if !concerned || origin.is_some_and(|origin| self.cors.lists(origin)) {
             return Ok(());
         }
-        self.hosts.check(head).map_err(|name| {
-            let detail = format!(
-                "pages under the name {name} may not do this over plain http; if it is the hub's own, add it to hosts in \
-                 the hub's configuration"
-            );
-            Refusal::new(StatusCode::MISDIRECTED_REQUEST, detail)
-        })
+        self.hosts.check(head).map_err(|name| Refusal::host(&name))
     }
 
     fn options(&self, route: &Route, head: &Head) -> Response<Body> {
-        let mut response = empty(StatusCode::NO_CONTENT);
+        let mut response = answer::empty(StatusCode::NO_CONTENT);
         let headers = response.headers_mut();
         headers.insert(ALLOW, HeaderValue::from_static(route.methods()));
         self.cors.apply_preflight(&head.headers, route.methods(), headers);
         response
     }
 
-    /// Where the bytes of something of a meeting lie.
-    pub(crate) fn source(&self, id: &MeetingId, object: Object) -> Result<Source, Refusal> {
+    /// Where the bytes of a meeting's files lie.
+    pub(crate) fn source(&self, id: &MeetingId) -> Result<Source, Refusal> {
         let user = self.config.owner(id.as_str()).map_err(|error| {
             Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, format!("user_prefix: {error}"))
         })?;
-        Ok(Source { client: self.client.clone(), app: self.config.app.clone(), user, object })
+        Ok(Source { client: self.client.clone(), app: self.config.app.clone(), user })
     }
 
     /// What addresses of the hub begin with: what is configured, else the name that this request came to.
@@ -235,5 +211,39 @@ impl Service {
             Some(host) if !host.as_str().contains('@') => format!("http://{host}"),
             _ => format!("http://{}", self.local_addr),
         }
+    }
+}
+
+impl Site for Service {
+    const NAME: &'static str = "hub";
+
+    /// A sentence for the client (400) where the path is none.
+    type Route = Result<Route, String>;
+
+    fn route(&self, request: &Head) -> Result<Route, String> {
+        route(request.uri.path())
+    }
+
+    fn name(route: &Result<Route, String>) -> &'static str {
+        route.as_ref().map_or("unknown", Route::name)
+    }
+
+    async fn answer(
+        &self,
+        route: &Result<Route, String>,
+        request: Request<'_>,
+    ) -> Result<Response<Body>, Refusal> {
+        match route {
+            Ok(route) => self.dispatch(route, request.head, request.payload, request.peer).await,
+            Err(sentence) => Err(Refusal::bad(sentence.clone())),
+        }
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Response<Body> {
+        refusal.into_json()
+    }
+
+    fn complete(&self, _: &Result<Route, String>, request: &Head, answer: &mut HeaderMap) {
+        self.cors.apply(&request.headers, answer);
     }
 }

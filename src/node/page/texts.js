@@ -98,6 +98,7 @@ const TEXTS = {
 	"key.limits.maxConnections": ["最大连接数", "Connections"],
 	"key.limits.maxConnectionsPerClient": ["每个客户端最大连接数", "Connections of one client"],
 	"key.limits.rateLimit": ["每个客户端限速(字节/秒)", "Rate of one client (bytes/s)"],
+	"key.limits.headerTimeout": ["请求头超时(秒)", "A request's header must come within (s)"],
 	"key.limits.progressTimeout": ["客户端停滞超时(秒)", "A client may stand still for (s)"],
 	"key.limits.drainTimeout": ["停止时等待(秒)", "Wait when stopping (s)"],
 };

@@ -1,27 +1,16 @@
 //! Who may change something, and who may see the page: whoever knows the password; without one, whoever is on this
 //! machine.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use hyper::HeaderMap;
-use hyper::header::{AUTHORIZATION, FORWARDED, HeaderName};
+use tnv_web::credentials::{self, Attempts};
 use tokio::sync::Semaphore;
 
 use crate::password;
 use crate::route::Door;
-
-/// What proxies add to requests that they pass on.
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// So many wrong passwords within [`WINDOW`], and an address has to wait.
-const MAX_WRONG: u32 = 10;
-const WINDOW: Duration = Duration::from_secs(60);
-/// Addresses that are remembered. If there are more, all that are not known wait.
-const MAX_REMEMBERED: usize = 10_000;
 
 /// Why somebody may not do something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,13 +37,7 @@ pub(crate) struct Access {
 struct State {
     /// The hash that is kept and the password that was found to fit it.
     known: Option<(String, blake3::Hash)>,
-    wrong: HashMap<IpAddr, Wrong>,
-}
-
-#[derive(Debug)]
-struct Wrong {
-    count: u32,
-    since: Instant,
+    attempts: Attempts,
 }
 
 impl Access {
@@ -78,18 +61,18 @@ impl Access {
         }
         let peer = peer.to_canonical();
         let Some(kept) = kept else {
-            return if door == Door::Page || is_here(headers, peer) {
+            return if door == Door::Page || credentials::is_local(headers, peer) {
                 Ok(())
             } else {
                 Err(Denied::Elsewhere)
             };
         };
-        let shown = basic(headers).ok_or(Denied::NoPassword)?;
+        let shown = credentials::password(headers).ok_or(Denied::NoPassword)?;
         if self.is_known(kept, &shown) {
             return Ok(());
         }
         let _turn = self.turn.acquire().await;
-        if !self.lock().may_try(peer, Instant::now()) {
+        if !self.lock().attempts.may_try(peer, Instant::now()) {
             return Err(Denied::TooManyTries);
         }
         let (hash, tried) = (kept.to_owned(), shown.clone());
@@ -100,7 +83,7 @@ impl Access {
             state.known = Some((kept.to_owned(), blake3::hash(shown.as_bytes())));
             return Ok(());
         }
-        state.failed(peer, Instant::now());
+        state.attempts.failed(peer, Instant::now());
         drop(state);
         tracing::warn!(%peer, "管理密码错误");
         Err(Denied::WrongPassword)
@@ -118,44 +101,11 @@ impl Access {
     }
 }
 
-impl State {
-    fn may_try(&mut self, peer: IpAddr, now: Instant) -> bool {
-        if self.wrong.len() >= MAX_REMEMBERED {
-            self.wrong.retain(|_, wrong| now.saturating_duration_since(wrong.since) < WINDOW);
-        }
-        match self.wrong.get(&peer) {
-            Some(wrong) => wrong.count < MAX_WRONG || now.saturating_duration_since(wrong.since) >= WINDOW,
-            None => self.wrong.len() < MAX_REMEMBERED,
-        }
-    }
-
-    fn failed(&mut self, peer: IpAddr, now: Instant) {
-        let wrong = self.wrong.entry(peer).or_insert(Wrong { count: 0, since: now });
-        if now.saturating_duration_since(wrong.since) >= WINDOW {
-            *wrong = Wrong { count: 0, since: now };
-        }
-        wrong.count += 1;
-    }
-}
-
-/// Whether a request was made on this machine. One that a proxy has passed on was made elsewhere.
-fn is_here(headers: &HeaderMap, peer: IpAddr) -> bool {
-    peer.is_loopback() && !headers.contains_key(FORWARDED) && !headers.contains_key(FORWARDED_FOR)
-}
-
-/// The password of HTTP's own way to ask for one; under whatever name.
-fn basic(headers: &HeaderMap) -> Option<String> {
-    let (scheme, value) = headers.get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let text = String::from_utf8(BASE64_STANDARD.decode(value.trim()).ok()?).ok()?;
-    text.split_once(':').map(|(_, password)| password.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
-    use hyper::header::HeaderValue;
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
+    use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
     use super::*;
 
@@ -174,7 +124,10 @@ mod tests {
     async fn without_a_password_changes_come_from_here_and_the_page_is_open() {
         let access = Access::new();
         let none = HeaderMap::new();
-        let proxied = HeaderMap::from_iter([(FORWARDED_FOR, HeaderValue::from_static("127.0.0.1"))]);
+        let proxied = HeaderMap::from_iter([(
+            HeaderName::from_static("x-forwarded-for"),
+            HeaderValue::from_static("127.0.0.1"),
+        )]);
         for (door, headers, peer, outcome) in [
             (Door::Change, &none, HERE, Ok(())),
             (Door::Change, &none, "::ffff:127.0.0.1".parse().unwrap(), Ok(())),
@@ -210,7 +163,7 @@ mod tests {
         let check = async |password: &str, peer| {
             access.check(Door::Change, Some("right"), &with_password(password), peer).await
         };
-        for _ in 0..MAX_WRONG {
+        for _ in 0..10 {
             assert_eq!(check("wrong", elsewhere()).await, Err(Denied::WrongPassword));
         }
         assert_eq!(check("right", elsewhere()).await, Err(Denied::TooManyTries));

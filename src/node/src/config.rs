@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use tnv_web::Limits;
 
 pub use file::{ConfigError, ConfigFile};
 pub use overrides::Overrides;
@@ -178,21 +179,6 @@ pub struct Cleanup {
     pub clean_ended_meetings: bool,
 }
 
-/// How much clients may take.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// Connections open at once.
-    pub max_connections: usize,
-    /// And from one client; 0 is any number.
-    pub max_connections_per_client: usize,
-    /// Bytes a second for one client; 0 is any number.
-    pub rate_limit: u64,
-    /// Within this time a client must take something of its answer.
-    pub progress_timeout: Duration,
-    /// How long running answers may go on when the node stops.
-    pub drain_timeout: Duration,
-}
-
 /// A document with what it means.
 pub(crate) struct Document {
     pub(crate) config: Config,
@@ -259,7 +245,7 @@ impl Config {
                 clean_on_startup: reader.flag("cleanup.cleanOnStartup", true),
                 clean_ended_meetings: reader.flag("cleanup.cleanEndedMeetings", true),
             },
-            limits: Limits::ask(reader),
+            limits: limits(reader),
         };
         if config.public.used && config.public.ip.is_none() {
             reader.warn("usePublicAddress", "publicIp is null, so the address is found out as without it");
@@ -320,16 +306,15 @@ impl Heartbeat {
     }
 }
 
-impl Limits {
-    fn ask(reader: &mut Reader<'_>) -> Limits {
-        Limits {
-            max_connections: reader.number("limits.maxConnections", 4096, 1..=1_000_000) as usize,
-            max_connections_per_client: reader.number("limits.maxConnectionsPerClient", 0, 0..=1_000_000)
-                as usize,
-            rate_limit: reader.number("limits.rateLimit", 0, 0..=1 << 53),
-            progress_timeout: seconds(reader, "limits.progressTimeout", 60, 1..=86400),
-            drain_timeout: seconds(reader, "limits.drainTimeout", 30, 0..=86400),
-        }
+fn limits(reader: &mut Reader<'_>) -> Limits {
+    Limits {
+        max_connections: reader.number("limits.maxConnections", 4096, 1..=1_000_000) as usize,
+        max_connections_per_client: reader.number("limits.maxConnectionsPerClient", 0, 0..=1_000_000)
+            as usize,
+        rate_limit: reader.number("limits.rateLimit", 0, 0..=1 << 53),
+        header_timeout: seconds(reader, "limits.headerTimeout", 30, 1..=86400),
+        progress_timeout: seconds(reader, "limits.progressTimeout", 60, 1..=86400),
+        drain_timeout: seconds(reader, "limits.drainTimeout", 30, 0..=86400),
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
+use tnv_common::disk::{Disk, DiskFile};
 use tnv_package::{Layout, Member, Verifier};
 
 use crate::folder::Folder;
@@ -28,7 +29,7 @@ const CHUNK: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Draft {
     pub(crate) layout: Layout,
-    pub(crate) file: Arc<File>,
+    pub(crate) file: Arc<DiskFile>,
     pub(crate) verified: Verified,
     folder: Folder,
     journal: Mutex<Journal>,
@@ -39,7 +40,7 @@ pub(crate) struct Draft {
 /// Members of files that are not needed otherwise any more.
 #[derive(Debug)]
 pub(crate) struct Quarry {
-    pub(crate) file: Arc<File>,
+    pub(crate) file: Arc<DiskFile>,
     pub(crate) source: Source,
 }
 
@@ -48,9 +49,9 @@ impl Draft {
     ///
     /// # Errors
     /// I/O errors; where the disk is full, nothing of it is left there.
-    pub(crate) fn begin(folder: Folder, layout: Layout) -> io::Result<Draft> {
+    pub(crate) fn begin(folder: Folder, layout: Layout, disk: &Disk) -> io::Result<Draft> {
         folder.create()?;
-        if let Some(draft) = Draft::resume(&folder, &layout)? {
+        if let Some(draft) = Draft::resume(&folder, &layout, disk)? {
             return Ok(draft);
         }
         folder.set_draft_aside()?;
@@ -60,7 +61,7 @@ impl Draft {
             Journal::create(&folder.journal())
         });
         match begun {
-            Ok(journal) => Ok(Draft::new(folder, layout, file, journal, BTreeMap::new())),
+            Ok(journal) => Ok(Draft::new(folder, layout, (file, disk), journal)),
             Err(error) => {
                 // It would take up the room that is missing.
                 let _ = crate::durable::remove(&folder.draft());
@@ -69,21 +70,15 @@ impl Draft {
         }
     }
 
-    fn new(
-        folder: Folder,
-        layout: Layout,
-        file: File,
-        journal: Journal,
-        begun: BTreeMap<usize, u64>,
-    ) -> Draft {
+    fn new(folder: Folder, layout: Layout, (file, disk): (File, &Disk), journal: Journal) -> Draft {
         let ranges = (0..).map_while(|index| layout.member_range(index)).collect();
         let verified = Verified::new(layout.len(), ranges);
-        let (file, journal) = (Arc::new(file), Mutex::new(journal));
-        Draft { layout, file, verified, folder, journal, begun }
+        let file = Arc::new(DiskFile::new(file, layout.len(), disk.clone()));
+        Draft { layout, file, verified, folder, journal: Mutex::new(journal), begun: BTreeMap::new() }
     }
 
     /// Goes on with what a process before left, if it was this version.
-    fn resume(folder: &Folder, layout: &Layout) -> io::Result<Option<Draft>> {
+    fn resume(folder: &Folder, layout: &Layout, disk: &Disk) -> io::Result<Option<Draft>> {
         let Some(file) = open_existing(&folder.draft())? else { return Ok(None) };
         let same = package::layout_of(&file)
             .is_ok_and(|found| found.manifest().version() == layout.manifest().version());
@@ -94,7 +89,7 @@ impl Draft {
         // Whatever a power cut has made of them, these are known.
         package::frame(layout).try_for_each(|(at, bytes)| file.write_all_at(&bytes, at))?;
         let journal = Journal::append(&folder.journal())?;
-        let mut draft = Draft::new(folder.clone(), layout.clone(), file, journal, BTreeMap::new());
+        let mut draft = Draft::new(folder.clone(), layout.clone(), (file, disk), journal);
         draft.adopt(said)?;
         Ok(Some(draft))
     }
@@ -122,7 +117,11 @@ impl Draft {
                 let size = layout.manifest().members().get(index).map(|member| member.size);
                 done.get(&index).copied() == size
             };
-            Some(Quarry { source: package::source(&layout, whole), file: Arc::new(file) })
+            let source = package::source(&layout, whole);
+            Some(Quarry {
+                source,
+                file: Arc::new(DiskFile::new(file, layout.len(), self.file.disk().clone())),
+            })
         });
         Ok(before.into_iter().chain(former).collect())
     }
@@ -133,7 +132,7 @@ impl Draft {
     /// I/O errors of the draft; a source that cannot be read is one that does not have it.
     pub(crate) fn copy(&self, index: usize, from: &File, at: u64) -> io::Result<bool> {
         let Some(range) = self.layout.member_range(index) else { return Ok(false) };
-        match intake::copy(from, at, &self.file, range) {
+        match intake::copy(from, at, self.file.file(), range) {
             Ok(()) => self.check(index),
             Err(error) if is_full(&error) => Err(error),
             Err(error) => {
@@ -149,7 +148,7 @@ impl Draft {
     /// I/O errors.
     pub(crate) fn repeat(&self, index: usize, like: usize) -> io::Result<bool> {
         let Some(range) = self.layout.member_range(like) else { return Ok(false) };
-        self.copy(index, &self.file, range.start)
+        self.copy(index, self.file.file(), range.start)
     }
 
     /// Begins to take a member in, with what an earlier process had of it.
@@ -203,7 +202,7 @@ impl Draft {
     /// I/O errors, and bytes that are not those that were written.
     pub(crate) fn publish(&self, now_ms: i64) -> io::Result<Package> {
         self.look_at_all()?;
-        self.folder.publish(&self.file)?;
+        self.folder.publish(self.file.file())?;
         if let Err(error) = self.folder.remove_former() {
             tracing::warn!(%error, "what was set aside cannot be removed");
         }
@@ -216,7 +215,7 @@ impl Draft {
         let mut chunk = vec![0; CHUNK];
         let mut at = 0;
         loop {
-            let read = match self.file.read_at(&mut chunk, at) {
+            let read = match self.file.file().read_at(&mut chunk, at) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 read => read?,
             };

@@ -6,13 +6,15 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use tnv_common::disk::DiskFile;
+
 /// How much is read at once where bytes are hashed that are there already.
 const CHUNK: u64 = 1024 * 1024;
 
 /// A member that comes in. Its methods block.
 #[derive(Debug)]
 pub(crate) struct Intake {
-    file: Arc<File>,
+    file: Arc<DiskFile>,
     /// Where the member lies in the file.
     range: Range<u64>,
     written: u64,
@@ -22,7 +24,7 @@ pub(crate) struct Intake {
 
 impl Intake {
     /// One that has nothing yet.
-    pub(crate) fn new(file: Arc<File>, range: Range<u64>) -> Intake {
+    pub(crate) fn new(file: Arc<DiskFile>, range: Range<u64>) -> Intake {
         Intake { file, range, written: 0, blake3: blake3::Hasher::new(), crc32: crc32fast::Hasher::new() }
     }
 
@@ -51,7 +53,7 @@ impl Intake {
         while self.written < end {
             let len = (end - self.written).min(CHUNK) as usize;
             let Some(bytes) = chunk.get_mut(..len) else { break };
-            self.file.read_exact_at(bytes, self.range.start + self.written)?;
+            self.file.file().read_exact_at(bytes, self.range.start + self.written)?;
             self.count(&chunk, len);
         }
         Ok(())
@@ -62,7 +64,7 @@ impl Intake {
     /// # Errors
     /// I/O errors; what was not taken is as before.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(bytes, self.range.start + self.written)?;
+        self.file.file().write_all_at(bytes, self.range.start + self.written)?;
         self.count(bytes, bytes.len());
         Ok(())
     }
@@ -122,12 +124,15 @@ fn copy_through_memory(from: &File, mut at: u64, to: &File, mut range: Range<u64
 
 #[cfg(test)]
 mod tests {
+    use prometheus_client::metrics::counter::Counter;
+    use tnv_common::disk::Disk;
+
     use super::*;
 
-    fn file(contents: &[u8]) -> Arc<File> {
+    fn file(contents: &[u8]) -> File {
         let file = tempfile::tempfile().unwrap();
         file.write_all_at(contents, 0).unwrap();
-        Arc::new(file)
+        file
     }
 
     fn is(intake: &Intake, bytes: &[u8]) -> bool {
@@ -136,7 +141,8 @@ mod tests {
 
     #[test]
     fn bytes_are_written_in_their_place_and_hashed() {
-        let target = file(b"..........");
+        let disk = Disk::new(false, 1, Counter::default());
+        let target = Arc::new(DiskFile::new(file(b".........."), 10, disk));
         let mut intake = Intake::new(target.clone(), 2..8);
         intake.take(b"abcd").unwrap();
         assert!(!is(&intake, b"abcd"));
@@ -144,7 +150,7 @@ mod tests {
         assert_eq!((intake.written(), intake.missing()), (6, 0));
         assert!(is(&intake, b"abcdef") && !is(&intake, b"abcdeF"));
         let mut all = [0; 10];
-        target.read_exact_at(&mut all, 0).unwrap();
+        target.file().read_exact_at(&mut all, 0).unwrap();
         assert_eq!(&all, b"..abcdef..");
 
         let mut again = Intake::new(target, 2..8);

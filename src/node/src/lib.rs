@@ -25,32 +25,14 @@ mod pulls;
 mod verified;
 
 mod access;
-mod body;
 mod download;
 mod logs;
 mod metrics;
 mod page;
 mod refusal;
 mod route;
+mod served;
 mod status;
-mod web;
-
-#[path = "../../http/src/condition.rs"]
-#[allow(dead_code, reason = "a node has no dates")]
-mod condition;
-#[path = "../../http/src/cors.rs"]
-#[allow(dead_code, reason = "a node has no list of origins")]
-mod cors;
-#[path = "../../http/src/host.rs"]
-mod host;
-#[path = "../../http/src/multipart.rs"]
-#[allow(dead_code, reason = "a package is never so long")]
-mod multipart;
-#[path = "../../http/src/origin.rs"]
-mod origin;
-#[path = "../../http/src/range.rs"]
-#[allow(dead_code, reason = "no answer is begun twice")]
-mod range;
 
 mod clean;
 mod health;

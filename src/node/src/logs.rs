@@ -6,12 +6,11 @@ use std::path::Path;
 
 use hyper::{Response, StatusCode};
 use serde_json::json;
+use tnv_web::answer::json;
+use tnv_web::{Body, Refusal};
 
-use crate::body::Body;
 use crate::config;
 use crate::node::Node;
-use crate::refusal::Refusal;
-use crate::service::json;
 
 /// Lines that are shown where nobody says how many, and at most.
 const LINES: usize = 200;
@@ -29,17 +28,15 @@ pub(crate) async fn answer(node: &Node, query: &str) -> Result<Response<Body>, R
     };
     let config = node.config();
     if !config.logging.file_enabled {
-        return Ok(json(&json!({"file": null, "lines": []})));
+        return json(&json!({"file": null, "lines": []}));
     }
     let path = config::resolve(&node.supply.file.folder(), &config.logging.file_path);
     let shown = path.display().to_string();
     let read = tokio::task::spawn_blocking(move || tail(&path, lines)).await;
     match read.unwrap_or_else(|error| Err(io::Error::other(error))) {
-        Ok(lines) => Ok(json(&json!({"file": shown, "lines": lines}))),
+        Ok(lines) => json(&json!({"file": shown, "lines": lines})),
         // Another one is written until the next start.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Ok(json(&json!({"file": shown, "lines": []})))
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => json(&json!({"file": shown, "lines": []})),
         Err(error) => {
             let detail = format!("the log file cannot be read: {error}");
             Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, detail))

@@ -2,7 +2,6 @@
 
 use std::sync::LazyLock;
 
-use hyper::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -11,12 +10,6 @@ use tnv_common::metrics::Metrics;
 
 use crate::hub::HubError;
 use crate::pull::PullError;
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    route: &'static str,
-    status: u16,
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabels {
@@ -31,14 +24,13 @@ struct NodeLabels {
 /// The metrics of all nodes of this process.
 #[derive(Debug)]
 pub(crate) struct NodeMetrics {
-    requests: Family<RequestLabels, Counter>,
     pulls: Family<ResultLabels, Counter>,
     packages: Family<NodeLabels, Gauge>,
     package_bytes: Family<NodeLabels, Gauge>,
     /// Answers with bytes of packages on their way.
     pub(crate) downloads: Gauge,
-    /// Bytes of packages that went to clients.
-    pub(crate) bytes_out: Counter,
+    /// Times that the disk had to be waited for before something could be sent.
+    pub(crate) disk_waits: Counter,
     /// Bytes of members that came from hubs.
     pub(crate) bytes_fetched: Counter,
 }
@@ -52,16 +44,14 @@ impl NodeMetrics {
 
     fn register() -> NodeMetrics {
         let metrics = NodeMetrics {
-            requests: Family::default(),
             pulls: Family::default(),
             packages: Family::default(),
             package_bytes: Family::default(),
             downloads: Gauge::default(),
-            bytes_out: Counter::default(),
+            disk_waits: Counter::default(),
             bytes_fetched: Counter::default(),
         };
         let all = Metrics::global();
-        all.register("tnv_node_requests", "Answers by route and status", metrics.requests.clone());
         all.register(
             "tnv_node_pulls",
             "Packages asked of the hub, by what came of it",
@@ -70,14 +60,10 @@ impl NodeMetrics {
         all.register("tnv_node_packages", "Packages held", metrics.packages.clone());
         all.register("tnv_node_package_bytes", "Bytes of packages held", metrics.package_bytes.clone());
         all.register("tnv_node_downloads", "Downloads of packages that run", metrics.downloads.clone());
-        all.register("tnv_node_bytes_out", "Bytes of packages sent", metrics.bytes_out.clone());
+        let help = "Times that bytes to be sent had to be waited for at the disk";
+        all.register("tnv_node_disk_waits", help, metrics.disk_waits.clone());
         all.register("tnv_node_bytes_fetched", "Bytes fetched from the hub", metrics.bytes_fetched.clone());
         metrics
-    }
-
-    /// A request is answered.
-    pub(crate) fn answered(&self, route: &'static str, status: StatusCode) {
-        self.requests.get_or_create(&RequestLabels { route, status: status.as_u16() }).inc();
     }
 
     /// A pull is over.

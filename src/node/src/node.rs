@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value};
 use tnv_common::clock::unix_millis;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
@@ -99,6 +100,8 @@ pub(crate) struct Node {
     /// Bytes of packages that went out so far.
     pub(crate) sent: AtomicU64,
     pub(crate) tasks: TaskTracker,
+    /// Where pulls run.
+    runtime: Handle,
     /// When the rate was asked for last, and what had gone out by then.
     last_rate: Mutex<(Instant, u64)>,
     standing: watch::Sender<Standing>,
@@ -112,7 +115,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Opens the storage. Blocks.
+    /// Opens the storage. Blocks. What the node does by itself runs on the current runtime.
     ///
     /// # Errors
     /// [`StartError`].
@@ -120,7 +123,8 @@ impl Node {
         let store = Store::open(config::resolve(&config.folder(), &config.config().storage.path))?;
         let supply = Supply::new(config).map_err(|error| StartError::Hub(error.to_string()))?;
         let (supply, tasks) = (Arc::new(supply), TaskTracker::new());
-        let pulls = Pulls::new(Arc::new(store), supply.clone(), tasks.clone());
+        let runtime = Handle::current();
+        let pulls = Pulls::new(Arc::new(store), supply.clone(), tasks.clone(), runtime.clone());
         Ok(Arc::new(Node {
             supply,
             local_addr,
@@ -129,6 +133,7 @@ impl Node {
             downloads: AtomicUsize::new(0),
             sent: AtomicU64::new(0),
             tasks,
+            runtime,
             last_rate: Mutex::new((Instant::now(), 0)),
             standing: watch::Sender::default(),
             last_sync: Mutex::default(),
@@ -193,7 +198,8 @@ impl Node {
         }
         if let Some(store) = moved {
             tracing::warn!(path = %store.root().display(), "存储路径已更改，会议包将重新同步；旧目录保持不变");
-            let pulls = Pulls::new(Arc::new(store), self.supply.clone(), self.tasks.clone());
+            let (tasks, runtime) = (self.tasks.clone(), self.runtime.clone());
+            let pulls = Pulls::new(Arc::new(store), self.supply.clone(), tasks, runtime);
             *self.pulls.write().unwrap_or_else(PoisonError::into_inner) = pulls;
             self.supply.cancel_pulls();
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::UNIX_EPOCH;
 
+use tnv_common::disk::{Disk, DiskFile};
 use tnv_package::{Layout, Manifest, Segment};
 
 use crate::plan::{Contents, Source};
@@ -33,7 +34,7 @@ pub(crate) enum Unreadable {
 pub(crate) struct Package {
     pub(crate) layout: Layout,
     /// Read at explicit offsets, by many at once; it stays readable when its name is gone.
-    pub(crate) file: Arc<File>,
+    pub(crate) file: Arc<DiskFile>,
     /// When it was last asked for, in milliseconds since 1970.
     used_ms: AtomicI64,
     readers: AtomicUsize,
@@ -43,7 +44,7 @@ pub(crate) struct Package {
 
 impl Package {
     /// A package that has just been finished.
-    pub(crate) fn new(layout: Layout, file: Arc<File>, now_ms: i64) -> Package {
+    pub(crate) fn new(layout: Layout, file: Arc<DiskFile>, now_ms: i64) -> Package {
         Package {
             layout,
             file,
@@ -57,7 +58,7 @@ impl Package {
     ///
     /// # Errors
     /// [`Unreadable`] if it is none.
-    pub(crate) fn open(path: &Path) -> Result<Package, Unreadable> {
+    pub(crate) fn open(path: &Path, disk: &Disk) -> Result<Package, Unreadable> {
         let file = File::open(path)?;
         let layout = layout_of(&file)?;
         let metadata = file.metadata()?;
@@ -74,6 +75,7 @@ impl Package {
         }
         let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let used_ms = modified.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
+        let file = DiskFile::new(file, layout.len(), disk.clone());
         let package = Package::new(layout, Arc::new(file), used_ms);
         package.inherited.store(true, Ordering::Relaxed);
         Ok(package)

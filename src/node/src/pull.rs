@@ -112,7 +112,7 @@ async fn take_over(draft: Arc<Draft>, before: Option<Arc<Package>>) -> Result<Ve
         for (index, origin) in origins.iter_mut().enumerate() {
             let Origin::Copied { source, at } = *origin else { continue };
             let Some(quarry) = quarries.get(source) else { continue };
-            *origin = if draft.copy(index, &quarry.file, at)? { Origin::Kept } else { Origin::Fetched };
+            *origin = if draft.copy(index, quarry.file.file(), at)? { Origin::Kept } else { Origin::Fetched };
         }
         Ok(origins)
     })

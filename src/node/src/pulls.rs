@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tnv_package::MeetingId;
+use tokio::runtime::Handle;
 use tokio::sync::{RwLock, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
@@ -101,6 +102,8 @@ pub(crate) struct Pulls {
     folders: RwLock<()>,
     syncs: Arc<Semaphore>,
     tasks: TaskTracker,
+    /// Where pulls run: never on the reactor of a client who has asked for one.
+    runtime: Handle,
 }
 
 #[derive(Debug, Default)]
@@ -114,8 +117,13 @@ struct State {
 }
 
 impl Pulls {
-    /// Pulls into this storage, each with what is configured when it begins.
-    pub(crate) fn new(store: Arc<Store>, supply: Arc<Supply>, tasks: TaskTracker) -> Arc<Pulls> {
+    /// Pulls into this storage, each with what is configured when it begins; they run on `runtime`.
+    pub(crate) fn new(
+        store: Arc<Store>,
+        supply: Arc<Supply>,
+        tasks: TaskTracker,
+        runtime: Handle,
+    ) -> Arc<Pulls> {
         Arc::new(Pulls {
             store,
             supply,
@@ -123,6 +131,7 @@ impl Pulls {
             folders: RwLock::new(()),
             syncs: Arc::new(Semaphore::new(MAX_SYNCS)),
             tasks,
+            runtime,
         })
     }
 
@@ -141,13 +150,14 @@ impl Pulls {
         }
         drop(state);
         let (pulls, meeting) = (self.clone(), meeting.clone());
-        self.tasks.spawn(async move {
+        let syncing = async move {
             let permit = pulls.syncs.clone().acquire_owned().await;
             pulls.lock().queued.remove(&meeting);
             // Its failure was told by the pull itself.
             let _ = pulls.begin(&meeting, For::Sync).ended().await;
             drop(permit);
-        });
+        };
+        self.tasks.spawn_on(syncing, &self.runtime);
     }
 
     /// Notes which meetings run.
@@ -245,11 +255,12 @@ impl Pulls {
         state.jobs.insert(meeting.clone(), job.clone());
         drop(state);
         let (pulls, meeting, running) = (self.clone(), meeting.clone(), job.clone());
-        self.tasks.spawn(async move {
+        let pulling = async move {
             let pulled = pulls.pull(&meeting, &running, whose).await;
             NodeMetrics::global().pulled(&pulled);
             pulls.settle(&meeting, &running, pulled);
-        });
+        };
+        self.tasks.spawn_on(pulling, &self.runtime);
         job
     }
 
@@ -304,7 +315,8 @@ impl Pulls {
     async fn draft(&self, meeting: &MeetingId, told: &Told) -> Result<Arc<Draft>, PullError> {
         let _folders = self.folders.read().await;
         let (folder, layout) = (self.store.folder(meeting), told.layout.clone());
-        pull::blocking(move || Draft::begin(folder, layout)).await.map(Arc::new)
+        let disk = self.store.disk().clone();
+        pull::blocking(move || Draft::begin(folder, layout, &disk)).await.map(Arc::new)
     }
 
     /// Removes what must go so that `need` bytes fit.

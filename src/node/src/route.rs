@@ -1,8 +1,8 @@
 //! From a request's path to what it names. Pure.
 
 use hyper::Method;
-use percent_encoding::percent_decode_str;
 use tnv_package::MeetingId;
+use tnv_web::path::segments;
 
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,13 +51,8 @@ pub(crate) enum Door {
 impl Route {
     /// Reads a raw path.
     pub(crate) fn of(path: &str) -> Route {
-        let segments: Option<Vec<String>> = path
-            .trim_start_matches('/')
-            .split('/')
-            .map(|segment| percent_decode_str(segment).decode_utf8().ok().map(|text| text.into_owned()))
-            .collect();
-        let segments = segments.unwrap_or_default();
-        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let segments = segments(path).unwrap_or_default();
+        let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
         match segments[..] {
             [""] => Route::Root,
             ["static", ref name @ ..] => Route::Static(name.join("/")),

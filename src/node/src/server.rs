@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{self, ConfigFile};
 use crate::node::{Node, Service, StartError};
 use crate::service::Site;
-use crate::{membership, sync, web};
+use crate::{membership, sync};
 
 /// What the log calls a node.
 const LOG_NAME: &str = "file_node";
@@ -57,14 +57,14 @@ impl FileNode {
         tracing::info!("文件服务节点已启动 [ID: {}]", config.node_id);
         tracing::info!(address = %node.local_addr, main_server = config.hub, "节点配置");
         let loops = [tokio::spawn(membership::run(node.clone())), tokio::spawn(sync::run(node.clone()))];
-        let site = Arc::new(Site::new(node.clone()));
+        let site = Site::new(node.clone());
         let stop = shutdown.clone();
         let ending = node.clone();
         let farewell = tokio::spawn(async move {
             stop.cancelled().await;
             ending.set_service(Service::Ending);
         });
-        web::server::serve(listener, site, &config.limits, shutdown).await;
+        tnv_web::serve(listener, site, config.limits.clone(), shutdown).await;
         for task in loops.into_iter().chain([farewell]) {
             // It has said why it panicked.
             let _ = task.await;

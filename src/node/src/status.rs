@@ -5,24 +5,24 @@ use std::sync::atomic::Ordering;
 use hyper::Response;
 use serde_json::{Value, json};
 use tnv_package::MeetingId;
+use tnv_web::answer::json;
+use tnv_web::{Body, Refusal};
 
-use crate::body::Body;
 use crate::health;
 use crate::node::{LastSync, Node, Service, Standing, address};
 use crate::pulls::{Pulls, Stage};
-use crate::service::json;
 
 /// `GET /api/v1/node/meetings/{id}/status`: whether a package is here, and whether it is the newest that is known.
-pub(crate) fn of_meeting(node: &Node, meeting: Option<MeetingId>) -> Response<Body> {
+pub(crate) fn of_meeting(node: &Node, meeting: Option<&MeetingId>) -> Result<Response<Body>, Refusal> {
     let pulls = node.pulls();
-    let package = meeting.as_ref().and_then(|meeting| pulls.store.peek(meeting));
+    let package = meeting.and_then(|meeting| pulls.store.peek(meeting));
     let Some((meeting, package)) = meeting.zip(package) else {
         return json(&json!({"exists": false, "outdated": false, "size": 0, "version": null}));
     };
     // A newer one is on its way, or was and did not come.
-    let running = pulls.running().into_iter().find(|(id, _)| *id == meeting);
+    let running = pulls.running().into_iter().find(|(id, _)| id == meeting);
     let coming = running.is_some_and(|(_, job)| matches!(job.stage(), Stage::Pulling(_)));
-    let failed = pulls.troubles().iter().any(|(id, _)| *id == meeting);
+    let failed = pulls.troubles().iter().any(|(id, _)| id == meeting);
     json(&json!({
         "exists": true,
         "outdated": coming || failed,
@@ -32,7 +32,7 @@ pub(crate) fn of_meeting(node: &Node, meeting: Option<MeetingId>) -> Response<Bo
 }
 
 /// `GET /api/v1/node/status`: how the node fares.
-pub(crate) fn of_node(node: &Node) -> Response<Body> {
+pub(crate) fn of_node(node: &Node) -> Result<Response<Body>, Refusal> {
     let config = node.config();
     let load = node.gauge.look();
     let disk = health::disk(node.pulls().store.root());
@@ -58,7 +58,7 @@ pub(crate) fn of_node(node: &Node) -> Response<Body> {
 }
 
 /// `GET /api/status`: all that the page shows.
-pub(crate) fn of_all(node: &Node) -> Response<Body> {
+pub(crate) fn of_all(node: &Node) -> Result<Response<Body>, Refusal> {
     let (config, pulls, load) = (node.config(), node.pulls(), node.gauge.look());
     let (standing, last) = (node.standing(), node.last_sync().clone());
     let used = pulls.store.bytes();

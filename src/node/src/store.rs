@@ -7,12 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::FlockOperation;
+use tnv_common::disk::{Disk, tells_what_is_cached};
 use tnv_package::MeetingId;
 use tokio::sync::watch;
 
 use crate::folder::Folder;
+use crate::metrics::NodeMetrics;
 use crate::package::{Package, Reading, Unreadable};
 
+/// Threads that wait for the disk so that something can be sent, at most: others are left for everything else.
+const READERS: usize = 8;
 /// Keeps two processes from one storage.
 const LOCK: &str = ".lock";
 
@@ -39,6 +43,7 @@ pub enum StoreError {
 #[derive(Debug)]
 pub(crate) struct Store {
     root: PathBuf,
+    disk: Disk,
     packages: Mutex<BTreeMap<MeetingId, Arc<Package>>>,
     /// Changes with every package that comes or goes.
     news: watch::Sender<()>,
@@ -54,23 +59,31 @@ impl Store {
     pub(crate) fn open(root: PathBuf) -> Result<Store, StoreError> {
         let failed = |source| StoreError::Folder { path: root.clone(), source };
         fs::create_dir_all(&root).map_err(failed)?;
-        let lock = File::options().create(true).truncate(false).write(true).open(root.join(LOCK));
+        let lock = File::options().create(true).truncate(false).read(true).write(true).open(root.join(LOCK));
         let lock = lock.map_err(failed)?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(StoreError::Taken { path: root }),
             Err(error) => return Err(failed(error.into())),
         }
+        let waits = NodeMetrics::global().disk_waits.clone();
+        let disk = Disk::new(tells_what_is_cached(&lock), READERS, waits);
         let found = meetings_in(&root).map_err(failed)?.into_iter().filter_map(|meeting| {
-            let package = open_package(&root, &meeting)?;
+            let package = open_package(&root, &meeting, &disk)?;
             Some((meeting, Arc::new(package)))
         });
         let packages = found.collect();
-        Ok(Store { root, packages: Mutex::new(packages), news: watch::Sender::default(), _lock: lock })
+        let (packages, news) = (Mutex::new(packages), watch::Sender::default());
+        Ok(Store { root, disk, packages, news, _lock: lock })
     }
 
     pub(crate) fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// What packages lie on.
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     pub(crate) fn folder(&self, meeting: &MeetingId) -> Folder {
@@ -145,9 +158,9 @@ fn meetings_in(root: &Path) -> io::Result<Vec<MeetingId>> {
     Ok(entries.filter_map(|entry| Folder::meeting(&entry.file_name())).collect())
 }
 
-fn open_package(root: &Path, meeting: &MeetingId) -> Option<Package> {
+fn open_package(root: &Path, meeting: &MeetingId, disk: &Disk) -> Option<Package> {
     let folder = Folder::of(root, meeting);
-    match Package::open(&folder.package()) {
+    match Package::open(&folder.package(), disk) {
         Ok(package) if package.layout.manifest().meeting().id == *meeting => Some(package),
         Ok(_) => discard(&folder, meeting, "它属于另一个会议"),
         Err(Unreadable::Not(reason)) => discard(&folder, meeting, &reason),

@@ -93,6 +93,12 @@ impl Buffer {
     }
 }
 
+impl AsMut<[u8]> for Buffer {
+    fn as_mut(&mut self) -> &mut [u8] {
+        self.bytes()
+    }
+}
+
 impl From<Vec<u8>> for Buffer {
     /// A small buffer with something in it.
     fn from(bytes: Vec<u8>) -> Buffer {

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tnv_common::connection::Interrupt;
+use tnv_common::disk::drop_aside;
 use tnv_proto::{ErrorCode, Failure, FileKey};
 use tokio::task::spawn_blocking;
 
-use crate::aside::drop_aside;
 use crate::pump::write_failure;
 use crate::upload::lost;
 use crate::volume::{PartsLock, Volume};

@@ -6,15 +6,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use tnv_common::connection::{Connection, Interrupt, Reply};
+use tnv_common::disk::{DiskFile, FIRST_WINDOW};
 use tnv_proto::{Checksum, Download, ErrorCode, Failure, FileKey};
 
 use crate::catalog::Location;
 use crate::damage::Finding;
 use crate::layout::Place;
 use crate::rows::Entry;
-use crate::send::{FIRST_WINDOW, Halt, Sending};
+use crate::send::{Halt, Sending};
 use crate::service::StorageService;
-use crate::source::Source;
+use crate::source;
 use crate::volume::{StorePath, explain, is_unreachable};
 
 impl StorageService {
@@ -60,9 +61,14 @@ impl StorageService {
 
     /// Opens the file, and brings the first bytes that are wanted into memory if need be. A file that a cached row
     /// misplaces is looked up afresh.
-    async fn open(&self, key: &FileKey, entry: &Arc<Entry>, wanted: &Range<u64>) -> Result<Source, Failure> {
+    async fn open(
+        &self,
+        key: &FileKey,
+        entry: &Arc<Entry>,
+        wanted: &Range<u64>,
+    ) -> Result<DiskFile, Failure> {
         let (path, place) = self.locate(key, entry)?;
-        if let Some(source) = Source::open_cached(&path, &place, entry.size) {
+        if let Some(source) = source::open_cached(&path, &place, entry.size) {
             return Ok(source);
         }
         match open_slowly(path, &place, entry, wanted).await {
@@ -135,9 +141,9 @@ async fn open_slowly(
     place: &Place,
     entry: &Entry,
     wanted: &Range<u64>,
-) -> io::Result<Source> {
+) -> io::Result<DiskFile> {
     let first = wanted.start..wanted.end.min(wanted.start + FIRST_WINDOW);
-    Source::open(path, place.clone(), entry.size, first).await
+    source::open(path, place.clone(), entry.size, first).await
 }
 
 /// A network file system says ESTALE of a file that another host has removed just now.

@@ -21,7 +21,6 @@ mod numbers;
 mod rows;
 mod settle;
 
-mod aside;
 mod buffer;
 mod digest;
 mod load;

@@ -9,12 +9,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use tnv_common::connection::Connection;
+use tnv_common::disk::DiskFile;
 
 use crate::buffer::Budget;
 use crate::load::Counters;
-use crate::source::Source;
-
-pub(crate) use zero_copy::FIRST_WINDOW;
 
 /// How the bytes of files get to their readers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +37,7 @@ pub(crate) enum Halt {
 /// A reply whose body is bytes of a file.
 pub(crate) struct Sending<'a> {
     connection: &'a mut Connection,
-    source: Arc<Source>,
+    source: Arc<DiskFile>,
     /// What is still to be sent.
     range: Range<u64>,
     /// The body's length.
@@ -55,7 +53,7 @@ impl<'a> Sending<'a> {
     /// The bytes of `range`, whose CRC32 must be `crc32` if that is known.
     pub(crate) fn new(
         connection: &'a mut Connection,
-        source: Source,
+        source: DiskFile,
         range: Range<u64>,
         crc32: Option<u32>,
         counters: &'a Counters,
@@ -70,7 +68,7 @@ impl<'a> Sending<'a> {
     /// [`Halt::File`] without [`Sending::is_begun`]: nothing is out yet, and the request can still be refused.
     pub(crate) async fn run(&mut self, mode: SendMode, budget: &Budget) -> Result<(), Halt> {
         // What cannot be looked at in advance would be waited for in the middle of a sendfile.
-        let mode = if self.source.tells_what_is_cached() { mode } else { SendMode::Copy };
+        let mode = if self.source.disk().tells_what_is_cached() { mode } else { SendMode::Copy };
         if mode != SendMode::Sendfile && self.send_small().await? {
             return Ok(());
         }

@@ -8,7 +8,7 @@ use anyhow::Context;
 use tnv_common::telemetry;
 use tnv_node::{ConfigFile, FileNode, Overrides};
 
-use crate::role::{runtime, say, stop_signal};
+use crate::role::{reactors, runtime, say, stop_signal};
 
 /// The variable that names the file where no option does.
 const CONFIG_VARIABLE: &str = "TNV_NODE_CONFIG";
@@ -47,6 +47,7 @@ pub(crate) fn run(args: &NodeArgs) -> anyhow::Result<()> {
     }
     let _log = telemetry::init(&tnv_node::log_config(&file)).context("cannot start logging")?;
     install_tls();
+    let _reactors = reactors()?;
     runtime()?.block_on(async {
         let stop = stop_signal()?;
         let node = FileNode::bind(file).await?;

@@ -167,8 +167,7 @@ pub(crate) fn run(role: Role, args: &ServerArgs) -> anyhow::Result<()> {
     if args.migrate {
         return say(&runtime()?.block_on(config.migrate())?);
     }
-    // A hub's connections move between threads: those to storages, which they share, do as well.
-    let _reactors = (!matches!(role, Role::Hub)).then(reactors).transpose()?;
+    let _reactors = reactors()?;
     runtime()?.block_on(async {
         let stop = stop_signal()?;
         tracing::info!(config = source, role = role.name(), "starting");

@@ -5,17 +5,12 @@ use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use rustix::net::SendFlags;
 use tnv_proto::{HEADER_LEN, Header};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::{Connection, Pace};
-
-/// How much of a file may wait in the kernel, in bytes, beside what is on its way. It only has to last until the reactor
-/// brings more.
-#[cfg(target_os = "linux")]
-const MAX_UNSENT: u32 = 64 * 1024;
+use crate::socket::{self, Unsent};
 
 impl Connection {
     /// The header of a success whose body has `len` bytes.
@@ -51,11 +46,7 @@ impl Connection {
     /// As [`Connection::send_bulk`].
     pub async fn begin_reply_ahead(&mut self, len: u64) -> io::Result<()> {
         self.pace = Pace::new(&self.limits);
-        // What waits in the kernel is then still in the processor's cache when it leaves.
-        #[cfg(target_os = "linux")]
-        if let Err(error) = socket2::SockRef::from(&self.stream).set_tcp_notsent_lowat(MAX_UNSENT) {
-            tracing::debug!(peer = %self.peer, %error, "cannot limit what waits in the kernel");
-        }
+        socket::limit_unsent(&self.stream, Unsent::Little);
         self.send_ahead(&self.success(len)).await
     }
 
@@ -65,10 +56,7 @@ impl Connection {
     /// As [`Connection::send_bulk`].
     pub async fn send_ahead(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            let send = |stream: &TcpStream| {
-                Ok(rustix::net::send(stream, bytes, SendFlags::MORE | SendFlags::NOSIGNAL)?)
-            };
-            let sent = self.push(send).await?;
+            let sent = self.push(|stream| socket::send_ahead(stream, bytes)).await?;
             if sent == 0 {
                 return Err(ErrorKind::WriteZero.into());
             }
@@ -85,11 +73,7 @@ impl Connection {
     pub async fn send_file(&mut self, file: impl AsFd, offset: u64, len: usize) -> io::Result<usize> {
         let share = self.client.share(len);
         self.client.take(share).await;
-        let send = |stream: &TcpStream| {
-            let mut offset = offset;
-            Ok(rustix::fs::sendfile(stream, &file, Some(&mut offset), share)?)
-        };
-        let sent = self.push(send).await?;
+        let sent = self.push(|stream| socket::send_file(stream, &file, offset, share)).await?;
         self.client.give_back(share - sent);
         Ok(sent)
     }
@@ -97,14 +81,7 @@ impl Connection {
     /// Tries to hand something to the socket until it takes some of it, within the pace of the body.
     async fn push(&mut self, mut attempt: impl FnMut(&TcpStream) -> io::Result<usize>) -> io::Result<usize> {
         let stream = &self.stream;
-        let pushing = stream.async_io(Interest::WRITABLE, || {
-            loop {
-                match attempt(stream) {
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    outcome => return outcome,
-                }
-            }
-        });
+        let pushing = stream.async_io(Interest::WRITABLE, || attempt(stream));
         let (sent, waited) = self.timer.within(self.pace.left(), "the reply", pushing).await?;
         self.bytes_out += sent as u64;
         self.pace.moved(sent, waited);

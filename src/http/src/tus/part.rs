@@ -2,17 +2,16 @@
 
 use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderName};
 use hyper::http::request::Parts as Head;
 use tnv_client::{ClientError, Parts, Source};
+use tnv_web::inflow::Inflow;
+use tnv_web::{Payload, Refusal};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::checksum::PartChecksum;
 use super::text;
-use crate::inflow::Inflow;
-use crate::refusal::Refusal;
 use crate::service::Gateway;
 use crate::upload::length;
 
@@ -37,12 +36,12 @@ pub(super) enum Broken {
 
 impl Part {
     /// What the header says of the body, which is to stand at `offset` of `size` bytes.
-    pub(super) fn of(request: &Head, body: &Incoming, offset: u64, size: u64) -> Result<Part, Refusal> {
+    pub(super) fn of(request: &Head, payload: &Payload, offset: u64, size: u64) -> Result<Part, Refusal> {
         if request.headers.get(CONTENT_TYPE).is_none_or(|kind| kind != TYPE) {
             let sentence = format!("the Content-Type of a part must be {TYPE}");
             return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence));
         }
-        let len = length(&request.headers, body)?;
+        let len = length(&request.headers, payload)?;
         if offset.checked_add(len).is_none_or(|end| end > size) {
             return Err(Refusal::too_large(format!(
                 "{len} bytes from {offset} are more than the upload's {size}"
@@ -62,12 +61,12 @@ impl Part {
         &self,
         parts: &mut Parts,
         gateway: &Gateway,
-        body: Incoming,
+        payload: Payload,
     ) -> Result<(), Broken> {
         if self.len == 0 {
             return Ok(());
         }
-        let inflow = Inflow::new(body, gateway.progress_timeout);
+        let inflow = payload.inflow(gateway.progress_timeout);
         // The room is kept until the storage has the bytes.
         let (source, _room) = match &self.checksum {
             None => (Source::Stream { reader: Box::new(inflow), size: self.len }, None),

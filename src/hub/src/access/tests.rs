@@ -1,4 +1,6 @@
-use hyper::header::HeaderValue;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use hyper::header::{HeaderName, HeaderValue};
 
 use super::*;
 

@@ -4,20 +4,20 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use hyper::Response;
-use hyper::header::{CONTENT_TYPE, HeaderValue, SET_COOKIE};
+use hyper::header::{HeaderValue, SET_COOKIE};
 use hyper::http::request::Parts as Head;
 use serde::{Deserialize, Serialize};
-use tnv_common::metrics::{self, Metrics};
+use tnv_web::Body;
+use tnv_web::answer::{empty, json, put};
+use tnv_web::inflow::Inflow;
 
 use super::nodes::{Shown, shown};
 use super::read_json;
-use crate::answer::{json, put};
 use crate::audit::Line;
 use crate::downloads;
-use crate::refusal::Refusal;
+use crate::refusal::{self, Refusal};
 use crate::registry::{Node, NodeId, Policy};
 use crate::service::Service;
-use crate::web::{Body, Inflow};
 
 #[derive(Serialize)]
 struct Health {
@@ -92,13 +92,6 @@ pub(crate) fn health() -> Result<Response<Body>, Refusal> {
     json(&Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
 }
 
-/// Everything that this process has counted.
-pub(crate) fn metrics() -> Response<Body> {
-    let mut response = Response::new(Body::text(Metrics::global().render()));
-    put(response.headers_mut(), CONTENT_TYPE, metrics::CONTENT_TYPE);
-    response
-}
-
 /// Answers a GET: whether this is an operator.
 pub(crate) fn session(service: &Service, head: &Head, peer: IpAddr) -> Result<Response<Body>, Refusal> {
     let operator = service.access.operator(&head.headers, peer, Instant::now()).is_ok();
@@ -109,7 +102,7 @@ pub(crate) fn session(service: &Service, head: &Head, peer: IpAddr) -> Result<Re
 pub(crate) async fn log_in(service: &Service, body: Inflow, peer: IpAddr) -> Result<Response<Body>, Refusal> {
     let LogIn { password } = read_json(body).await?;
     let cookie = service.access.log_in(&password, peer, Instant::now());
-    let cookie = cookie.map_err(|denied| Refusal::denied(denied, true))?;
+    let cookie = cookie.map_err(|denied| refusal::denied(denied, true))?;
     let mut response = json(&Session { operator: true, password: true })?;
     put(response.headers_mut(), SET_COOKIE, &cookie);
     Ok(response)
@@ -117,7 +110,7 @@ pub(crate) async fn log_in(service: &Service, body: Inflow, peer: IpAddr) -> Res
 
 /// Answers a DELETE of the session.
 pub(crate) fn log_out(service: &Service, head: &Head) -> Response<Body> {
-    let mut response = crate::answer::empty(hyper::StatusCode::NO_CONTENT);
+    let mut response = empty(hyper::StatusCode::NO_CONTENT);
     if let Ok(cookie) = HeaderValue::from_str(&service.access.log_out(&head.headers)) {
         response.headers_mut().insert(SET_COOKIE, cookie);
     }
@@ -140,11 +133,11 @@ pub(crate) async fn change_node(
     let NodeBody { draining } = read_json(body).await?;
     let mut nodes = service.nodes.lock();
     if !nodes.drain(id, draining) {
-        return Err(Refusal::no_node());
+        return Err(refusal::no_node());
     }
     tracing::info!(node = %id, draining, "an operator decides about a node");
     let policy = nodes.policy();
-    nodes.node(id).map_or_else(|| Err(Refusal::no_node()), |node| json(&view(node, policy)))
+    nodes.node(id).map_or_else(|| Err(refusal::no_node()), |node| json(&view(node, policy)))
 }
 
 /// Answers a GET of the downloads under way.

@@ -1,7 +1,6 @@
 //! Files of meetings: uploaded, read, removed.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -10,19 +9,24 @@ use hyper::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
 use tnv_common::clock::unix_millis;
 use tnv_package::{MeetingId, MemberPath, crc32_digits};
+use tnv_proto::Checksum;
+use tnv_web::answer::{empty, json_with};
+use tnv_web::body::{self, Body, Piece};
+use tnv_web::condition::{self, Validators};
+use tnv_web::form::{Boundary, FormParts};
+use tnv_web::inflow::Inflow;
+use tnv_web::query::Query;
+use tnv_web::representation::Representation;
 
 use super::meetings::known;
 use super::packages::encode_path;
-use crate::answer::{Described, empty, json_with, object};
 use crate::audit::Action;
 use crate::downloads::Subject;
-use crate::form::{Boundary, FormParts};
 use crate::intake::NewFile;
 use crate::meetings::MeetingFile;
-use crate::package::Object;
+use crate::object;
 use crate::refusal::Refusal;
 use crate::service::Service;
-use crate::web::{Body, Disposition, Inflow, Query, Validators, condition, disposition};
 
 /// A file as operators see it.
 #[derive(Serialize)]
@@ -151,22 +155,26 @@ async fn send(
     cache_control: &'static str,
 ) -> Result<Response<Body>, Refusal> {
     let name = file.path.rsplit('/').next().unwrap_or(&file.path);
-    let described = Described {
-        size: file.size,
-        validators: Validators {
-            etag: format!("\"{}\"", file.blake3),
-            modified: condition::modified(file.created_ms, SystemTime::now()),
-        },
-        content_type: Some(file.content_type.clone())
-            .filter(|kind| !kind.is_empty())
-            .unwrap_or_else(|| "application/octet-stream".to_owned()),
-        disposition: disposition::header(Disposition::Attachment, name),
-        cache_control,
+    let validators = Validators {
+        etag: format!("\"{}\"", file.blake3),
+        modified: condition::modified(file.created_ms, SystemTime::now()),
     };
+    let content_type = Some(file.content_type.clone()).filter(|kind| !kind.is_empty());
+    let content_type = content_type.unwrap_or_else(|| "application/octet-stream".to_owned());
+    let shown = Representation::new(file.size, content_type, validators).attached(name).cached(cache_control);
     let path = Some(file.path.clone());
     let subject = Subject { action: Action::File, meeting: id.clone(), path, peer, node, size: 0 };
-    let source = service.source(id, Object::File(Arc::new(file)))?;
-    object(service, described, head, source, subject).await
+    let checksum = Checksum::from_hex(&file.blake3);
+    let stored = match checksum {
+        Some(checksum) => service.source(id)?.file(&file.id, file.size, checksum),
+        None => None,
+    };
+    let stored = stored.ok_or_else(|| {
+        let detail = "the row of this file does not say what it is";
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    })?;
+    let cut = |range| Piece::Stored(body::Stored::new(stored.clone(), range));
+    object::send(service, &shown, head, cut, subject).await
 }
 
 fn stored(file: &MeetingFile, meeting: &MeetingId, base: &str) -> Stored {
@@ -196,6 +204,6 @@ fn with_those_before(refusal: Refusal, files: &[MeetingFile]) -> Refusal {
         return refusal;
     }
     let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
-    let detail = format!("{}; stored before: {}", refusal.detail(), paths.join(", "));
+    let detail = format!("{}; stored before: {}", refusal.sentence(), paths.join(", "));
     refusal.saying(detail)
 }

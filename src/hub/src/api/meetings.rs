@@ -12,17 +12,19 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use tnv_common::clock::unix_millis;
 use tnv_package::{FileEntry, Layout, MeetingId, PackageEntry, crc32_digits};
+use tnv_web::Body;
+use tnv_web::answer::{empty, json, json_with};
+use tnv_web::inflow::Inflow;
+use tnv_web::query::Query;
 
 use super::files::file_url;
 use super::packages::package_url;
 use super::{integer, read_json};
-use crate::answer::{empty, json, json_with};
 use crate::meetings::{AgendaItem, Meeting, Position, Status, Subject};
 use crate::packages::{self, Known};
-use crate::refusal::Refusal;
+use crate::refusal::{self, Refusal};
 use crate::registry::Asker;
 use crate::service::Service;
-use crate::web::{Body, Inflow, Query};
 
 /// Meetings on a page, where the request does not say it, and at most.
 const DEFAULT_LIMIT: u32 = 100;
@@ -224,7 +226,7 @@ pub(crate) async fn change(
     let changed = service.meetings.change(id.as_str(), subject, unix_millis()).await;
     service.packages.forget(id);
     if !changed? {
-        return Err(Refusal::no_meeting(id));
+        return Err(refusal::no_meeting(id));
     }
     json(&full(service, &*known(service, id).await?, head))
 }
@@ -234,7 +236,7 @@ pub(crate) async fn delete(service: &Service, id: &MeetingId) -> Result<Response
     let deleted = service.meetings.delete(id.as_str(), unix_millis()).await;
     service.packages.forget(id);
     if !deleted? {
-        return Err(Refusal::no_meeting(id));
+        return Err(refusal::no_meeting(id));
     }
     tracing::info!(meeting = %id, "a meeting was deleted");
     Ok(empty(StatusCode::NO_CONTENT))
@@ -250,7 +252,7 @@ pub(crate) async fn set_status(
     let set = service.meetings.set_status(id.as_str(), status).await;
     service.packages.forget(id);
     if !set? {
-        return Err(Refusal::no_meeting(id));
+        return Err(refusal::no_meeting(id));
     }
     tracing::info!(meeting = %id, status = status.as_str(), "a meeting goes on");
     json(&full(service, &*known(service, id).await?, head))
@@ -286,7 +288,7 @@ pub(crate) async fn data(
 /// # Errors
 /// 404 if there is none.
 pub(crate) async fn known(service: &Service, id: &MeetingId) -> Result<Arc<Known>, Refusal> {
-    service.packages.known(id).await?.ok_or_else(|| Refusal::no_meeting(id))
+    service.packages.known(id).await?.ok_or_else(|| refusal::no_meeting(id))
 }
 
 /// What is told of a package.

@@ -9,13 +9,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tnv_common::clock::unix_millis;
 use tnv_package::MeetingId;
+use tnv_web::Body;
+use tnv_web::answer::json;
+use tnv_web::inflow::Inflow;
 
 use super::{integer, read_json};
-use crate::answer::json;
-use crate::refusal::Refusal;
+use crate::refusal::{self, Refusal};
 use crate::registry::{Address, Beat, Node, NodeId, Registration, Target};
 use crate::service::Service;
-use crate::web::{Body, Inflow};
 
 /// The longest status and region that a node may have, in characters.
 const MAX_WORD: usize = 64;
@@ -140,7 +141,7 @@ pub(crate) async fn heartbeat(
     let body: BeatBody = read_json(body).await?;
     let beat = body.check()?;
     if !service.nodes.lock().beat(id, beat, Instant::now()) {
-        return Err(Refusal::no_node());
+        return Err(refusal::no_node());
     }
     json(&Done { status: "ok" })
 }
@@ -148,7 +149,7 @@ pub(crate) async fn heartbeat(
 /// Answers a node that leaves, or an operator who has it leave.
 pub(crate) fn unregister(service: &Service, id: &NodeId) -> Result<Response<Body>, Refusal> {
     if !service.nodes.lock().unregister(id) {
-        return Err(Refusal::no_node());
+        return Err(refusal::no_node());
     }
     tracing::info!(node = %id, "a node has left");
     json(&Done { status: "unregistered" })

@@ -1,6 +1,7 @@
 //! Packages: where they are to be had, the packages themselves, and what nodes need to make them.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use blake3::Hash;
@@ -9,19 +10,23 @@ use hyper::http::request::Parts as Head;
 use hyper::{Method, Response, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tnv_package::{Layout, MeetingId, SyncAnswer};
+use tnv_web::answer::{empty, json, put};
+use tnv_web::body::{Body, Composed, Piece};
+use tnv_web::condition::{self, Validators};
+use tnv_web::query::Query;
+use tnv_web::representation::{Plan, Representation};
 
 use super::files::file_url;
 use super::meetings::known;
 use super::metalink::put_links;
-use crate::answer::{Described, Plan, empty, json, object, put};
 use crate::audit::{Action, Outcome};
 use crate::downloads::Subject;
 use crate::meetings::Status;
-use crate::package::Object;
+use crate::object;
+use crate::package::Package;
 use crate::refusal::Refusal;
 use crate::registry::{Asker, Choice, NodeId};
 use crate::service::Service;
-use crate::web::{Body, Disposition, Query, Validators, condition, disposition};
 
 /// Where a package of this version is to be had, at a node or here.
 pub(crate) fn package_url(base: &str, id: &MeetingId, version: Hash) -> String {
@@ -37,9 +42,9 @@ pub(crate) async fn package(
 ) -> Result<Response<Body>, Refusal> {
     let (layout, changed_ms) = wanted(service, id, head).await?;
     let version = layout.manifest().version();
-    let described = describe(id, &layout, changed_ms);
+    let shown = describe(id, &layout, changed_ms);
     // What the client has already, it needs from nobody.
-    let plan = described.plan(head, service.max_ranges);
+    let plan = shown.plan(head, service.max_ranges);
     if let Ok(Plan::Headed(response)) = plan
         && response.status() == StatusCode::NOT_MODIFIED
     {
@@ -57,7 +62,7 @@ pub(crate) async fn package(
         return Ok(redirect(&choice, id, version));
     }
     let others = service.nodes.lock().addresses(id, version, Instant::now(), &mut rand::rng());
-    let mut response = send(service, id, layout, described, head, (Action::Package, peer, None)).await?;
+    let mut response = send(service, id, layout, &shown, head, (Action::Package, peer, None)).await?;
     put_links(response.headers_mut(), &others, id, version);
     Ok(response)
 }
@@ -71,9 +76,9 @@ pub(crate) async fn direct(
 ) -> Result<Response<Body>, Refusal> {
     let (layout, changed_ms) = wanted(service, id, head).await?;
     let node = Query::new(head.uri.query()).get("node_id").map_err(Refusal::bad)?;
-    let described = describe(id, &layout, changed_ms);
+    let shown = describe(id, &layout, changed_ms);
     let action = if node.is_some() { Action::NodePackage } else { Action::Package };
-    send(service, id, layout, described, head, (action, peer, node)).await
+    send(service, id, layout, &shown, head, (action, peer, node)).await
 }
 
 /// Answers a node that wants the manifest.
@@ -135,30 +140,29 @@ pub(super) async fn wanted(service: &Service, id: &MeetingId, head: &Head) -> Re
     }
 }
 
-fn describe(id: &MeetingId, layout: &Layout, changed_ms: i64) -> Described {
-    Described {
-        size: layout.len(),
-        validators: Validators {
-            etag: layout.manifest().etag(),
-            modified: condition::modified(changed_ms, SystemTime::now()),
-        },
-        content_type: "application/zip".to_owned(),
-        disposition: disposition::header(Disposition::Attachment, &format!("meeting_{id}.zip")),
-        cache_control: "no-cache",
-    }
+fn describe(id: &MeetingId, layout: &Layout, changed_ms: i64) -> Representation {
+    let validators = Validators {
+        etag: layout.manifest().etag(),
+        modified: condition::modified(changed_ms, SystemTime::now()),
+    };
+    Representation::new(layout.len(), "application/zip".to_owned(), validators)
+        .called("package")
+        .attached(&format!("meeting_{id}.zip"))
+        .cached("no-cache")
 }
 
 async fn send(
     service: &Service,
     id: &MeetingId,
     layout: Layout,
-    described: Described,
+    shown: &Representation,
     head: &Head,
     (action, peer, node): (Action, IpAddr, Option<String>),
 ) -> Result<Response<Body>, Refusal> {
     let subject = Subject { action, meeting: id.clone(), path: None, peer, node, size: 0 };
-    let source = service.source(id, Object::Package(layout))?;
-    object(service, described, head, source, subject).await
+    let package = Arc::new(Package { source: service.source(id)?, layout });
+    let cut = |range| Piece::Composed(Composed::new(package.clone(), range));
+    object::send(service, shown, head, cut, subject).await
 }
 
 fn redirect(choice: &Choice, id: &MeetingId, version: Hash) -> Response<Body> {

@@ -5,11 +5,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crc32fast::Hasher;
+use tnv_common::disk::DiskFile;
 use tnv_proto::HEADER_LEN;
 
 use super::{Halt, Sending, mismatch};
 use crate::buffer::{Budget, Buffer, LARGE};
-use crate::source::Source;
 
 /// Bytes that can be sent.
 struct Filled {
@@ -82,7 +82,7 @@ impl Sending<'_> {
 
 /// Reads as much of `range` as the buffer can have, here if it is in memory.
 async fn fill(
-    source: &Arc<Source>,
+    source: &Arc<DiskFile>,
     mut buffer: Buffer,
     range: Range<u64>,
     budget: &Budget,
@@ -90,7 +90,7 @@ async fn fill(
     let left = range.end - range.start;
     buffer.grow(budget, left, LARGE);
     let len = buffer.bytes().len().min(usize::try_from(left).unwrap_or(usize::MAX));
-    let cached = source.tells_what_is_cached() && source.read_cached(&mut buffer.bytes()[..len], range.start);
+    let cached = source.read_cached(&mut buffer.bytes()[..len], range.start);
     if cached {
         return Ok(Filled { buffer, len, waited: false });
     }

@@ -17,7 +17,7 @@ thread_local! {
 impl Sending<'_> {
     /// Sends a small body, or what the socket takes of it at once. `true`: that was all.
     pub(super) async fn send_small(&mut self) -> Result<bool, Halt> {
-        if self.len > SMALL || !self.source.tells_what_is_cached() {
+        if self.len > SMALL || !self.source.disk().tells_what_is_cached() {
             return Ok(false);
         }
         if !self.send_cached()? {

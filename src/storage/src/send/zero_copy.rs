@@ -1,46 +1,22 @@
 //! Bytes that go from the page cache to the socket within the kernel. A client that does not take them holds no memory.
 
-use std::ops::Range;
-use std::time::Duration;
-
 use rustix::io::Errno;
+use tnv_common::disk::Window;
 use tnv_proto::HEADER_LEN;
-use tokio::time::Instant;
 
 use super::{Halt, Sending};
 
-/// What is looked for in memory, and brought there, before it is sent: at first, and for a reader who goes on.
-pub(crate) const FIRST_WINDOW: u64 = 256 * 1024;
-const WINDOW: u64 = 1024 * 1024;
-/// After so long what was in memory need not be there any more.
-const STALE: Duration = Duration::from_secs(1);
-
-/// What is known to be in memory, and what is on its way there.
-struct Warm {
-    until: u64,
-    seen: Instant,
-    /// Up to here the disk was told to read; 0 as long as it was not needed.
-    ahead: u64,
-}
-
 impl Sending<'_> {
     pub(super) async fn zero_copy(&mut self) -> Result<(), Halt> {
-        let mut warm = Warm { until: self.range.start, seen: Instant::now(), ahead: 0 };
-        let mut window = FIRST_WINDOW.min(self.left());
+        let mut window = Window::at(self.range.start);
         loop {
-            if self.range.start >= warm.until || warm.seen.elapsed() > STALE {
-                let wanted = self.range.start..(self.range.start + window).min(self.range.end);
-                self.make_warm(wanted, window == WINDOW, &mut warm).await?;
-                window = WINDOW;
-            }
+            let len = window.advance(&self.source, &self.range).await.map_err(Halt::File)?;
             if self.header_sent < HEADER_LEN {
                 self.begin().await?;
             }
             if self.range.is_empty() {
                 return Ok(());
             }
-            // At most a window.
-            let len = (warm.until - self.range.start) as usize;
             match self.connection.send_file(&*self.source, self.range.start, len).await {
                 Ok(0) => return Err(Halt::File(self.source.ended())),
                 Ok(sent) => self.advance(sent),
@@ -65,22 +41,5 @@ impl Sending<'_> {
         };
         self.header_sent = HEADER_LEN;
         sent.map_err(Halt::Peer)
-    }
-
-    /// Makes sure that `wanted` is in memory. Whoever reads on has the disk one window ahead of what is being sent.
-    async fn make_warm(&mut self, wanted: Range<u64>, goes_on: bool, warm: &mut Warm) -> Result<(), Halt> {
-        let ahead = if goes_on { (wanted.end + WINDOW).min(self.range.end) } else { wanted.end };
-        (warm.until, warm.seen) = (wanted.end, Instant::now());
-        if self.source.is_cached(&wanted) {
-            if warm.ahead > 0 && warm.ahead < ahead {
-                self.source.read_ahead(warm.ahead..ahead);
-                warm.ahead = ahead;
-            }
-            return Ok(());
-        }
-        warm.ahead = ahead;
-        self.source.warm(wanted, ahead).await.map_err(Halt::File)?;
-        warm.seen = Instant::now();
-        Ok(())
     }
 }

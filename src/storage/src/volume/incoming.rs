@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tnv_common::disk::drop_aside;
+
 use super::StorePath;
 use super::appender::Appender;
 use super::journal::remove_if_there;
-use crate::aside::drop_aside;
 use crate::buffer::{HUGE, LARGE};
 use crate::layout::Place;
 

@@ -3,14 +3,15 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, IoSliceMut, Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
+use tnv_common::disk::tells_what_is_cached;
 use tnv_proto::GroupName;
 
 use super::staging::unlock;
@@ -88,8 +89,7 @@ impl MarkFile {
 
     /// Whether this file system can be read without waiting for its disk.
     pub(super) fn tells_what_is_cached(&self) -> bool {
-        let probe = preadv2(&self.0, &mut [IoSliceMut::new(&mut [0])], 0, ReadWriteFlags::NOWAIT);
-        matches!(probe, Ok(_) | Err(Errno::AGAIN))
+        tells_what_is_cached(&self.0)
     }
 
     /// Guards the path as long as this process uses it. A shared one is locked no longer: others may start.

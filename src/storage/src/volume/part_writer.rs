@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use tnv_common::disk::drop_aside;
 
 use super::{StorePath, staging};
-use crate::aside::drop_aside;
 use crate::pump::Sink;
 
 /// After so many bytes a long part is made durable in between.

@@ -3,12 +3,11 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::io::Errno;
 use tnv_common::config::WrittenPath;
-use tokio::sync::Semaphore;
+use tnv_common::disk::Disk;
 
 use super::durability::Durability;
 use super::journal::{Journal, remove_if_there, sync_folder};
@@ -17,6 +16,7 @@ use super::room::Room;
 use super::staging::{self, Staging};
 use super::{VolumeError, fresh};
 use crate::config::{Replication, SyncPolicy, Writing};
+use crate::metrics::StorageMetrics;
 
 /// In an exclusive path: the folders that a process has put files into since the list was last settled.
 pub(super) const FOLDERS_FILE: &str = ".tnv-folders";
@@ -83,8 +83,11 @@ impl Prepared {
         let durability = Durability::of(&root, writing, mark.shared).map_err(unusable)?;
         let path = StorePath {
             index: mark.path,
-            tells_what_is_cached: !mark.shared && self.file.tells_what_is_cached(),
-            readers: Arc::new(Semaphore::new(READERS)),
+            disk: Disk::new(
+                !mark.shared && self.file.tells_what_is_cached(),
+                READERS,
+                StorageMetrics::global().disk_waits.clone(),
+            ),
             guard: self.file.guard(&mark),
             id_key: if mark.id_key.is_empty() { self.folder.written.clone() } else { mark.id_key },
             written: self.folder.written,
@@ -114,8 +117,7 @@ pub struct StorePath {
     writable: AtomicBool,
     silent: AtomicBool,
     total: AtomicU64,
-    tells_what_is_cached: bool,
-    readers: Arc<Semaphore>,
+    disk: Disk,
     guard: MarkGuard,
     pub(super) temps: Temps,
     durability: Durability,
@@ -197,14 +199,9 @@ impl StorePath {
         matches!(self.temps, Temps::Staged(_))
     }
 
-    /// Whether files here can be opened and read without waiting for a disk, as far as they are in memory.
-    pub(crate) fn tells_what_is_cached(&self) -> bool {
-        self.tells_what_is_cached
-    }
-
-    /// Whoever waits for the disk so that something can be sent holds one of these.
-    pub(crate) fn readers(&self) -> &Arc<Semaphore> {
-        &self.readers
+    /// Where its files lie, for those who send them.
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     /// Whether the last attempt to write here succeeded.
