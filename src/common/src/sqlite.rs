@@ -255,8 +255,8 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
     connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
-    // Else a statement that is held against an index of expressions or of some rows alone is planned anew for each set of
-    // parameters, which takes several times as long as to carry it out.
+    // Else SQLite plans a cached statement anew at each use, where the values of parameters could make it choose another plan:
+    // that takes several times as long as to carry it out.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)

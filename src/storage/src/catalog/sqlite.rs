@@ -414,13 +414,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let db = Sqlite::open(&folder.path().join("tnv.db"), &SCHEMA).unwrap();
         let plans = db.read(|connection| {
-            let mut statement = connection.prepare(&find_statement(1))?;
-            for file in ["a", "b", "c"] {
-                statement.query_row(["s", file, "app", "user"], read_row).optional()?;
+            let key = FileKey::new("app", "user", "file").unwrap();
+            for _ in 0..3 {
+                find(connection, &key, "storage")?;
             }
-            Ok(statement.get_status(StatementStatus::RePrepare))
+            let statement = connection.prepare_cached(&find_statement(table_of(&key.user)))?;
+            Ok((statement.get_status(StatementStatus::Run), statement.get_status(StatementStatus::RePrepare)))
         });
-        assert_eq!(plans.await.unwrap(), 0);
+        assert_eq!(plans.await.unwrap(), (3, 0));
     }
 
     #[tokio::test]
