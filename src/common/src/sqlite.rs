@@ -5,26 +5,29 @@
 //! many small writes share one sync, and a single one waits for nobody. Who may block, and brings a group or finds the
 //! connection free, writes on the spot, without the two wake-ups of a trip to the thread and back. Where a write fails,
 //! its transaction is undone and run again with each write in a savepoint of its own.
+//!
+//! Reads have connections of their own, and go on beside a write.
 
 mod ballast;
+mod readers;
 mod writer;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode as SqliteCode, OpenFlags, TransactionBehavior};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use self::ballast::Ballast;
+use self::readers::Readers;
 use self::writer::{Write, WriteJobs, Writer, write_loop};
 use crate::database::{DbError, Schema};
 
 /// Writes that may wait for the writer; more wait at their sender.
 const WRITE_QUEUE: usize = 1024;
-/// Connections for reading, and so reads at once.
-const READERS: usize = 4;
 /// Pages that the connection for writing keeps, in KiB.
 const WRITER_CACHE_KIB: i64 = 8 * 1024;
 /// So many pages of 4 KiB in the log make a checkpoint.
@@ -50,16 +53,13 @@ pub struct Sqlite {
 
 #[derive(Debug)]
 struct Shared {
-    path: PathBuf,
     writer: Arc<Mutex<Writer>>,
     /// To the thread that writes for those who must not block.
     queue: mpsc::Sender<Box<dyn Write>>,
     /// Those who wait for it.
     queued: AtomicUsize,
     max_batch: usize,
-    /// Those at rest.
-    readers: Mutex<Vec<Connection>>,
-    reader_permits: Arc<Semaphore>,
+    readers: Arc<Readers>,
 }
 
 impl Sqlite {
@@ -89,10 +89,7 @@ impl Sqlite {
         migrate(&mut connection, schema).map_err(failed)?;
         make_writer(&connection, policy).map_err(|error| failed(error.to_string()))?;
         ballast.restore();
-        let readers = (0..READERS)
-            .map(|_| connect(path))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| failed(error.to_string()))?;
+        let readers = Readers::open(path.to_owned()).map_err(|error| failed(error.to_string()))?;
         let writer = Arc::new(Mutex::new(Writer { connection, path: path.to_owned(), ballast }));
         let (queue, jobs) = mpsc::channel(WRITE_QUEUE);
         let shared_writer = writer.clone();
@@ -102,13 +99,11 @@ impl Sqlite {
             .map_err(|error| failed(format!("cannot start the writer thread: {error}")))?;
         Ok(Sqlite {
             shared: Arc::new(Shared {
-                path: path.to_owned(),
                 writer,
                 queue,
                 queued: AtomicUsize::new(0),
                 max_batch,
-                readers: Mutex::new(readers),
-                reader_permits: Arc::new(Semaphore::new(READERS)),
+                readers: Arc::new(readers),
             }),
         })
     }
@@ -183,23 +178,7 @@ impl Sqlite {
         &self,
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, DbError> {
-        let permit = self.shared.reader_permits.clone().acquire_owned().await.map_err(|_| DbError::Closed)?;
-        let shared = self.shared.clone();
-        let read = move || {
-            let lock = || shared.readers.lock().unwrap_or_else(PoisonError::into_inner);
-            // A permit stands for a connection; one that a panic lost is opened anew.
-            let pooled = lock().pop();
-            let connection = match pooled {
-                Some(connection) => connection,
-                None => connect(&shared.path).map_err(|error| statement_error(&shared.path, &error))?,
-            };
-            let result = job(&connection).map_err(|error| statement_error(&shared.path, &error));
-            lock().push(connection);
-            // Not before the connection is back, even if whoever asked has gone.
-            drop(permit);
-            result
-        };
-        tokio::task::spawn_blocking(read).await.map_err(|_| DbError::Closed)?
+        self.shared.readers.read(job).await
     }
 }
 
@@ -276,6 +255,9 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
     connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+    // Else SQLite plans a cached statement anew at each use, where the values of parameters could make it choose another plan:
+    // that takes several times as long as to carry it out.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tnv_common::cache::CacheConfig;
+use tnv_common::cache::{CacheConfig, CacheKeys};
 use tnv_common::config::{Settings, WrittenPath};
 use tnv_common::database::DatabaseConfig;
 use tnv_common::limits::Limits;
@@ -141,7 +141,7 @@ impl Config {
             ),
             id_lease: settings.number("id_lease", 100, 1..=1_000_000),
             database: DatabaseConfig::read(settings),
-            cache: CacheConfig::read(settings),
+            cache: CacheConfig::read_keys(settings, &CacheKeys { size: 64 << 20, ..CacheKeys::CACHE }),
             limits: Limits::read(settings),
         };
         config.check(settings);

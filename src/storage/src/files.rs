@@ -42,7 +42,9 @@ impl Files {
         if let Some(claim) = claim
             && matches!(entry.location, Location::Here { .. })
         {
-            self.cache.put(claim, key, &entry).await;
+            if self.cache.put(claim, key, &entry).await {
+                return Ok(entry);
+            }
             // A delete may have passed between reading the row and caching it, and a new file may have taken the id;
             // then it must not stay.
             let now = self.look_up(key).await;
@@ -96,8 +98,18 @@ mod tests {
         // Deleted and uploaded again right behind the first look.
         let cache = CacheConfig::read(&mut Settings::built_in("cache"));
         let files = files([Some(row(1)), Some(row(2))], &cache, "fresh");
+        let (found, ()) = tokio::join!(files.find(&key), files.evict(&key));
+        assert_eq!(*found.unwrap().row(), row(2));
+        assert_eq!(*files.find(&key).await.unwrap().row(), row(2));
+    }
+
+    #[tokio::test]
+    async fn a_row_that_nobody_touches_is_looked_up_once() {
+        let key = FileKey::new("a", "b", "c").unwrap();
+        let cache = CacheConfig::read(&mut Settings::built_in("cache"));
+        let files = files([Some(row(1)), None], &cache, "fresh");
         for _ in 0..2 {
-            assert_eq!(*files.find(&key).await.unwrap().row(), row(2));
+            assert_eq!(*files.find(&key).await.unwrap().row(), row(1));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 use tnv_common::cache::{CacheConfig, Namespace, Ticket};
@@ -59,7 +60,11 @@ impl Deref for Entry {
 /// Rows of files that lie here, and here alone. What is lost from it costs time, never an answer.
 pub(crate) enum RowCache {
     /// It is never away, so no removal goes missing.
-    Memory(moka::sync::Cache<FileKey, Arc<Entry>>),
+    Memory {
+        entries: moka::sync::Cache<FileKey, Arc<Entry>>,
+        /// How many there have been, of any row.
+        removals: AtomicU64,
+    },
     /// One that several processes may share.
     Texts(Arc<dyn Namespace>),
 }
@@ -67,7 +72,8 @@ pub(crate) enum RowCache {
 /// The right to put in a row that is read from now on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Claim {
-    Memory,
+    /// After so many removals.
+    Memory(u64),
     Text(Ticket),
 }
 
@@ -81,13 +87,15 @@ impl RowCache {
             return RowCache::Texts(config.open_namespace(KIND, storage));
         };
         let entries = moka::sync::Cache::builder().max_capacity(*size).weigher(weight).time_to_live(*ttl);
-        RowCache::Memory(entries.build())
+        RowCache::Memory { entries: entries.build(), removals: AtomicU64::new(0) }
     }
 
     /// Looks for a row, before its source is read. No claim: nothing can be put in.
     pub(crate) async fn get(&self, key: &FileKey) -> (Option<Arc<Entry>>, Option<Claim>) {
         match self {
-            RowCache::Memory(entries) => (entries.get(key), Some(Claim::Memory)),
+            RowCache::Memory { entries, removals } => {
+                (entries.get(key), Some(Claim::Memory(removals.load(Ordering::Acquire))))
+            }
             RowCache::Texts(texts) => {
                 let lookup = texts.get(&text_key(key)).await;
                 let row = lookup.value.and_then(|text| parse(key, &text));
@@ -97,22 +105,31 @@ impl RowCache {
         }
     }
 
-    /// Puts a row in that was read after `claim` was handed out.
-    pub(crate) async fn put(&self, claim: Claim, key: &FileKey, entry: &Arc<Entry>) {
+    /// Puts a row in that was read after `claim` was handed out. `false`: it may have been removed meanwhile, and must
+    /// not stay if the source says something else by now.
+    pub(crate) async fn put(&self, claim: Claim, key: &FileKey, entry: &Arc<Entry>) -> bool {
         match (self, claim) {
-            (RowCache::Memory(entries), _) => entries.insert(key.clone(), entry.clone()),
+            (RowCache::Memory { entries, removals }, Claim::Memory(before)) => {
+                entries.insert(key.clone(), entry.clone());
+                // Writes nothing, but takes its place among the removals: one that it does not see takes the row out.
+                return removals.fetch_add(0, Ordering::AcqRel) == before;
+            }
             (RowCache::Texts(texts), Claim::Text(ticket)) => match write(key, entry.row()) {
                 Ok(text) => texts.set(ticket, &text_key(key), text).await,
                 Err(error) => tracing::warn!(%key, %error, "cannot cache a row"),
             },
-            (RowCache::Texts(_), Claim::Memory) => {}
+            (RowCache::Memory { .. }, Claim::Text(_)) | (RowCache::Texts(_), Claim::Memory(_)) => {}
         }
+        false
     }
 
     /// Takes a row out, after its source was changed. When this returns nobody finds it any more.
     pub(crate) async fn remove(&self, key: &FileKey) {
         match self {
-            RowCache::Memory(entries) => entries.invalidate(key),
+            RowCache::Memory { entries, removals } => {
+                removals.fetch_add(1, Ordering::AcqRel);
+                entries.invalidate(key);
+            }
             RowCache::Texts(texts) => {
                 let (ours, older) = (text_key(key), older_key(key));
                 tokio::join!(texts.remove(&ours), texts.outside().remove(&older));

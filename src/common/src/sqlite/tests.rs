@@ -1,5 +1,6 @@
 use tnv_proto::{ErrorCode, Failure};
 
+use super::readers::READERS;
 use super::*;
 
 const NUMBERS: Schema = Schema {
@@ -182,9 +183,67 @@ async fn reads_that_are_given_up_do_not_cost_connections() {
         gates.push(gate);
     }
     // They still run, so there is no connection for another one.
-    assert_eq!(db.shared.reader_permits.available_permits(), 0);
+    assert_eq!(db.shared.readers.at_rest(), 0);
     drop(gates);
     assert_eq!(count(&db).await, 0);
+}
+
+#[tokio::test]
+async fn many_reads_at_once_are_all_answered_and_their_connections_rest_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(&folder);
+    insert(&db, 1).await.unwrap();
+    let reads = (0..500).map(|_| {
+        let db = db.clone();
+        tokio::spawn(async move { count(&db).await })
+    });
+    for read in reads.collect::<Vec<_>>() {
+        assert_eq!(read.await.unwrap(), 1);
+    }
+    while db.shared.readers.at_rest() < READERS {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_read_that_panics_fails_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(&folder);
+    let broken = (0..2 * READERS).map(|_| {
+        let db = db.clone();
+        tokio::spawn(async move { db.read(|_| if true { panic!("as told") } else { Ok(()) }).await })
+    });
+    let broken: Vec<_> = broken.collect();
+    assert_eq!(count(&db).await, 0);
+    for read in broken {
+        assert!(matches!(read.await.unwrap(), Err(DbError::Closed)));
+    }
+    assert_eq!(count(&db).await, 0);
+}
+
+#[test]
+fn a_runtime_that_has_gone_leaves_nobody_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(&folder);
+    let runtime = || tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+    let gone = runtime();
+    let (gate, wait) = std::sync::mpsc::channel::<()>();
+    let (begun, running) = std::sync::mpsc::channel();
+    // Its only thread is busy, so the read does not get to run before the runtime goes.
+    gone.spawn_blocking(move || {
+        begun.send(()).unwrap();
+        let _ = wait.recv();
+    });
+    running.recv().unwrap();
+    let read = gone.spawn({
+        let db = db.clone();
+        async move { count(&db).await }
+    });
+    gone.block_on(tokio::task::yield_now());
+    drop(read);
+    gone.shutdown_background();
+    drop(gate);
+    assert_eq!(runtime().block_on(count(&db)), 0);
 }
 
 #[test]

@@ -66,16 +66,20 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<FileRow> {
 fn find(connection: &Connection, key: &FileKey, storage: &str) -> rusqlite::Result<Option<FileRow>> {
     let table = table_of(&key.user);
     connection
-        .prepare_cached(&format!(
-            "SELECT {COLUMNS}
-             FROM t_file_0{table} f
-             LEFT JOIN t_copy c ON c.file_table = {table} AND c.file_id = f.id AND c.storage = ?
-                               AND c.state IN ('present', 'damaged')
-             WHERE f.id = ? AND f.appid = ? AND f.userid = ?",
-            COLUMNS = columns(table)
-        ))?
+        .prepare_cached(&find_statement(table))?
         .query_row([storage, key.file.as_str(), key.app.as_str(), key.user.as_str()], read_row)
         .optional()
+}
+
+fn find_statement(table: u8) -> String {
+    format!(
+        "SELECT {COLUMNS}
+         FROM t_file_0{table} f
+         LEFT JOIN t_copy c ON c.file_table = {table} AND c.file_id = f.id AND c.storage = ?
+                           AND c.state IN ('present', 'damaged')
+         WHERE f.id = ? AND f.appid = ? AND f.userid = ?",
+        COLUMNS = columns(table)
+    )
 }
 
 fn list(
@@ -147,13 +151,14 @@ fn behind(prefix: &str) -> Value {
     Value::Blob(Vec::new())
 }
 
-/// What [`read_row`] reads, of `t_file_0N f` and `t_copy c`.
+/// What [`read_row`] reads, of `t_file_0N f` and `t_copy c`. Other copies count only where there is none here.
 fn columns(table: u8) -> String {
     format!(
         "f.file_size, f.file_path, f.created_ms, f.crc32, f.blake3, f.content_type, f.file_name, c.path_index, c.path,
          c.state,
-         EXISTS (SELECT 1 FROM t_copy o WHERE o.file_table = {table} AND o.file_id = f.id
-                 AND o.state <> 'deleting') AS copies"
+         CASE WHEN c.path IS NULL
+              THEN EXISTS (SELECT 1 FROM t_copy o WHERE o.file_table = {table} AND o.file_id = f.id
+                           AND o.state <> 'deleting') END AS copies"
     )
 }
 
@@ -391,6 +396,8 @@ impl Catalog for SqliteCatalog {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::StatementStatus;
+
     use super::super::SCHEMA;
     use super::*;
 
@@ -400,6 +407,21 @@ mod tests {
         let db = Sqlite::open(&folder.path().join("tnv.db"), &SCHEMA).unwrap();
         let open = |storage: &str| SqliteCatalog::new(db.clone(), storage);
         super::super::contract(&open("one"), &open("two")).await;
+    }
+
+    #[tokio::test]
+    async fn a_look_up_is_planned_once_for_all_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Sqlite::open(&folder.path().join("tnv.db"), &SCHEMA).unwrap();
+        let plans = db.read(|connection| {
+            let key = FileKey::new("app", "user", "file").unwrap();
+            for _ in 0..3 {
+                find(connection, &key, "storage")?;
+            }
+            let statement = connection.prepare_cached(&find_statement(table_of(&key.user)))?;
+            Ok((statement.get_status(StatementStatus::Run), statement.get_status(StatementStatus::RePrepare)))
+        });
+        assert_eq!(plans.await.unwrap(), (3, 0));
     }
 
     #[tokio::test]
