@@ -36,8 +36,9 @@ mod layout;
 mod volume;
 
 pub use catalog::{
-    Catalog, FileRow, Leftover, Location, MySqlCatalog, NewFile, Page, Position, SCHEMA, SqliteCatalog,
-    StorageRow, contract as catalog_contract,
+    Backlog, Catalog, Enlisted, FileRow, LandedCopy, Leftover, Location, Member, MemberState, Membership,
+    MySqlCatalog, NewFile, Page, PendingCopy, Position, SCHEMA, SqliteCatalog, StorageRow,
+    contract as catalog_contract, copies_contract,
 };
 pub use config::{Config, Replication, SyncPolicy, WriteMode, Writing};
 pub use digest::Received;

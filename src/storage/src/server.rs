@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::buffer::Budget;
 use crate::busy::Busy;
-use crate::catalog::{self, Catalog, SCHEMA, StorageRow};
+use crate::catalog::{self, Catalog, MemberState, Membership, SCHEMA, StorageRow};
 use crate::config::{Config, Replication, SyncPolicy};
 use crate::files::Files;
 use crate::heartbeat::{Presence, beat};
@@ -59,6 +59,17 @@ pub enum StartError {
         /// The identity in its mark.
         storage: String,
     },
+    /// The storage was removed from its group.
+    #[error(
+        "store path {path} belongs to storage {storage}, which was removed from its group, and its files with it; empty \
+         the store paths to begin anew"
+    )]
+    Removed {
+        /// The first store path.
+        path: String,
+        /// The identity in its mark.
+        storage: String,
+    },
     /// The process is going down.
     #[error("interrupted")]
     Interrupted,
@@ -90,8 +101,12 @@ impl Storage {
             SyncPolicy::None => CommitPolicy::Relaxed,
             SyncPolicy::Always | SyncPolicy::Group => CommitPolicy::Durable,
         };
-        let catalog =
-            catalog::open(config.database.open_with(&SCHEMA, policy).await?, &candidate.owner().storage);
+        let membership = Membership {
+            storage: candidate.owner().storage.clone(),
+            group: config.group.to_string(),
+            replicates: config.replication == Replication::Copies,
+        };
+        let catalog = catalog::open(config.database.open_with(&SCHEMA, policy).await?, membership);
         // The catalog must know the storage before a mark says so: a crash in between would look like a wrong catalog.
         introduce(&candidate, &*catalog, &config, address).await?;
         let (reserved_space, used) = (config.reserved_space, catalog.last_path_index().await?);
@@ -198,8 +213,8 @@ async fn introduce(
     address: SocketAddr,
 ) -> Result<(), StartError> {
     let storage = candidate.owner().storage.clone();
+    let path = config.store_paths.first().map(|path| path.written.clone()).unwrap_or_default();
     if !candidate.is_new() && !catalog.knows_storage(&storage).await? {
-        let path = config.store_paths.first().map(|path| path.written.clone()).unwrap_or_default();
         return Err(StartError::UnknownStorage { path, storage });
     }
     let address = if config.advertise.is_empty() { address.to_string() } else { config.advertise.clone() };
@@ -213,14 +228,17 @@ async fn introduce(
         );
     }
     let row = StorageRow {
-        id: storage,
+        id: storage.clone(),
         group: config.group.to_string(),
         host: host::name().to_owned(),
         address,
+        replication: config.replication,
         seen_ms: clock::unix_millis(),
     };
-    catalog.register(row).await?;
-    Ok(())
+    match catalog.register(row).await? {
+        MemberState::Removed => Err(StartError::Removed { path, storage }),
+        MemberState::Active | MemberState::Filling | MemberState::Draining => Ok(()),
+    }
 }
 
 fn presence(

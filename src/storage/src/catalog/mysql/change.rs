@@ -9,8 +9,8 @@ use tnv_common::mysql::prelude::Queryable;
 use tnv_common::mysql::{Conn, Error, MySql, Value, Work};
 use tnv_proto::FileKey;
 
-use super::{DUPLICATE, LONGEST_LIST, buckets, listed, repeated};
-use crate::catalog::{Leftover, NewFile};
+use super::{DUPLICATE, LONGEST_LIST, buckets, copies, listed, repeated};
+use crate::catalog::{Leftover, Membership, NewFile};
 use crate::layout::table_of;
 
 /// A change of the catalog.
@@ -28,7 +28,7 @@ pub(super) enum Change {
 /// Changes that go together in one transaction.
 pub(super) struct Changes {
     pub(super) db: MySql,
-    pub(super) storage: Arc<str>,
+    pub(super) membership: Arc<Membership>,
 }
 
 #[async_trait]
@@ -38,13 +38,13 @@ impl Execute for Changes {
     type Outcome = bool;
 
     async fn execute(&self, changes: &[Change]) -> Result<Vec<bool>, DbError> {
-        self.db.write(&Apply { changes, storage: &self.storage }).await
+        self.db.write(&Apply { changes, membership: &self.membership }).await
     }
 }
 
 struct Apply<'a> {
     changes: &'a [Change],
-    storage: &'a str,
+    membership: &'a Membership,
 }
 
 /// A file to be added, and its place among the changes.
@@ -66,6 +66,9 @@ impl Work for Apply<'_> {
         }
         for added in buckets(&added) {
             self.insert_copies(connection, added).await?;
+        }
+        if self.membership.replicates {
+            self.order_copies(connection, &added).await?;
         }
         added.iter().for_each(|(at, _)| outcomes[*at] = true);
         // Behind the copies: what was added just now may be removed again.
@@ -144,7 +147,7 @@ impl Apply<'_> {
             .iter()
             .flat_map(|(_, file)| -> [Value; 5] {
                 [
-                    self.storage.into(),
+                    self.membership.storage.as_str().into(),
                     file.path_index.into(),
                     file.path.as_str().into(),
                     table_of(&file.key.user).into(),
@@ -155,11 +158,28 @@ impl Apply<'_> {
         connection.exec_drop(statement, params).await
     }
 
+    async fn order_copies(&self, connection: &mut Conn, files: &[Insert<'_>]) -> Result<(), Error> {
+        for table in 1..=3 {
+            let of_table = files.iter().filter(|(_, file)| table_of(&file.key.user) == table);
+            let ids: Vec<&str> = of_table.map(|(_, file)| file.key.file.as_str()).collect();
+            if !ids.is_empty() {
+                copies::order(connection, self.membership, table, &ids).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn is_own(&self, connection: &mut Conn, table: u8, file: &NewFile) -> Result<bool, Error> {
         let query =
             "SELECT 1 FROM t_copy WHERE storage = ? AND path_index = ? AND path = ? AND file_table = ?
                      AND file_id = ? AND state = 'present'";
-        let place = (self.storage, file.path_index, file.path.as_str(), table, file.key.file.as_str());
+        let place = (
+            self.membership.storage.as_str(),
+            file.path_index,
+            file.path.as_str(),
+            table,
+            file.key.file.as_str(),
+        );
         let found: Option<i64> = connection.exec_first(query, place).await?;
         Ok(found.is_some())
     }
@@ -213,12 +233,19 @@ impl Apply<'_> {
         let mark = format!(
             "UPDATE t_copy FORCE INDEX (i_file) SET state = 'deleting' WHERE file_table = {table} AND file_id IN ({marks})"
         );
-        connection.exec_drop(mark, ids).await?;
+        connection.exec_drop(mark, ids.clone()).await?;
+        copies::cancel(connection, table, &marks, ids).await?;
         for (_, key, uncounted) in deletes {
             let Some(place) = uncounted else { continue };
             let add = "INSERT INTO t_copy (storage, path_index, path, file_table, file_id, state)
                        VALUES (?, ?, ?, ?, ?, 'deleting')";
-            let copy = (self.storage, place.path_index, place.path.as_str(), table, key.file.as_str());
+            let copy = (
+                self.membership.storage.as_str(),
+                place.path_index,
+                place.path.as_str(),
+                table,
+                key.file.as_str(),
+            );
             match connection.exec_drop(add, copy).await {
                 Err(error) if is_duplicate(&error) => {}
                 outcome => outcome?,
