@@ -278,9 +278,9 @@ pub trait Catalog: Send + Sync {
     /// This storage's order for this file, due or not.
     async fn pending_of(&self, key: &FileKey) -> Result<Option<PendingCopy>, DbError>;
 
-    /// Puts a copy in the place of this storage's order for it, or of its damaged copy, whose bytes then are to be
-    /// deleted, in one durable transaction. `false`: that file was not ordered, or is not any more; no row stands for
-    /// these bytes.
+    /// Puts a copy in the place of this storage's order for it and of a damaged copy, whose bytes then are to be deleted,
+    /// in one durable transaction. `false`: that file was not ordered, or is not any more, or has a copy here already; no
+    /// row stands for these bytes. The same copy may be landed again.
     ///
     /// # Errors
     /// [`DbError`]; also where the place is sealed. As after an insert, a row may stand all the same if it is in doubt.

@@ -191,9 +191,11 @@ fn inspect(config: &Config) -> Result<Candidate, VolumeError> {
     Candidate::inspect(&config.store_paths, &config.cluster, &config.group, config.replication, &fresh_id)
 }
 
-/// Rows of a shared volume may be cached only where every storage sees their removal.
+/// Rows of a shared volume may be cached only where every storage sees their removal. Rows of a group of copies are not
+/// cached: their files may be deleted at any of its storages, and each would have to hear of it.
 fn cache_of(config: &Config) -> CacheConfig {
     match config.cache {
+        _ if config.replication == Replication::Copies => CacheConfig::Off,
         CacheConfig::Memory { .. } if config.replication == Replication::SharedVolume => {
             tracing::info!(
                 "rows are not cached: storages that share a volume can cache them in Redis alone (cache.url)"

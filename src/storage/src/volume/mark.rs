@@ -196,9 +196,11 @@ pub(super) fn agree<'a>(
 /// What the first start has decided stays so: two storages that think otherwise of a path would destroy its files.
 fn misfit(mark: &Mark, replication: Replication) -> Option<&'static str> {
     match (mark.shared, replication) {
-        (true, Replication::None | Replication::Copies) => Some(
-            "several storages share it, but replication is \"none\" or \"copies\" here; \
-             set replication = \"shared-volume\"",
+        (true, Replication::None) => Some(
+            "several storages share it, but replication is \"none\" here; set replication = \"shared-volume\"",
+        ),
+        (true, Replication::Copies) => Some(
+            "several storages share it, but replication is \"copies\" here; set replication = \"shared-volume\"",
         ),
         (false, Replication::SharedVolume) => Some(
             "it belongs to one storage alone, but replication is \"shared-volume\" here; \

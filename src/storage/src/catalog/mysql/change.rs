@@ -230,11 +230,13 @@ impl Apply<'_> {
         let (marks, ids) = listed(&ids);
         let delete = format!("DELETE FROM t_file_0{table} WHERE id IN ({marks})");
         connection.exec_drop(delete, ids.clone()).await?;
+        // Before the copies are marked: a copy that lands meanwhile at another node of a cluster takes an order with it.
+        // Either that order is in the way of this transaction, or the copy is there already.
+        copies::cancel(connection, table, &marks, ids.clone()).await?;
         let mark = format!(
             "UPDATE t_copy FORCE INDEX (i_file) SET state = 'deleting' WHERE file_table = {table} AND file_id IN ({marks})"
         );
-        connection.exec_drop(mark, ids.clone()).await?;
-        copies::cancel(connection, table, &marks, ids).await?;
+        connection.exec_drop(mark, ids).await?;
         for (_, key, uncounted) in deletes {
             let Some(place) = uncounted else { continue };
             let add = "INSERT INTO t_copy (storage, path_index, path, file_table, file_id, state)

@@ -195,12 +195,12 @@ impl Work for Land<'_> {
             // By this very copy, if an earlier run was committed after all.
             return Ok(place == (copy.path_index, copy.path.clone()));
         }
+        if !is_ordered {
+            return Ok(false);
+        }
         let replace = "UPDATE t_copy FORCE INDEX (i_file) SET state = 'deleting'
                        WHERE file_table = ? AND file_id = ? AND storage = ? AND state = 'damaged'";
         connection.exec_drop(replace, order).await?;
-        if !is_ordered && connection.affected_rows() == 0 {
-            return Ok(false);
-        }
         let add = "INSERT INTO t_copy (storage, path_index, path, file_table, file_id, state)
                    VALUES (?, ?, ?, ?, ?, 'present')";
         let row = (self.storage, copy.path_index, copy.path.as_str(), table, copy.key.file.as_str());

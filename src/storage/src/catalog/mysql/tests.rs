@@ -236,4 +236,10 @@ async fn lists_and_leftovers_use_their_indexes() {
         .replace('?', "'1'");
     let leftovers = plan(&filled);
     assert!(leftovers.contains("\"key\": \"i_state\"") && !leftovers.contains("filesort"), "{leftovers}");
+    for query in [copies::PENDING, copies::BACKLOG] {
+        let query =
+            query.replace("FROM t_pending", "FROM tnv_storagedb.t_pending").replace("LIMIT ?", "LIMIT 9");
+        let orders = plan(&query.replace('?', "'1'"));
+        assert!(orders.contains("\"key\": \"i_due\"") && !orders.contains("filesort"), "{orders}");
+    }
 }

@@ -234,15 +234,14 @@ pub(super) fn land(tx: &Connection, copy: &LandedCopy, storage: &str) -> rusqlit
     if let Some(place) = present {
         return Ok(place == (copy.path_index, copy.path.clone()));
     }
-    let replaced = tx
-        .prepare_cached(
-            "UPDATE t_copy SET state = 'deleting'
-             WHERE file_table = ? AND file_id = ? AND storage = ? AND state = 'damaged'",
-        )?
-        .execute(params![table, key.file.as_str(), storage])?;
-    if ordered + replaced == 0 {
+    if ordered == 0 {
         return Ok(false);
     }
+    tx.prepare_cached(
+        "UPDATE t_copy SET state = 'deleting'
+         WHERE file_table = ? AND file_id = ? AND storage = ? AND state = 'damaged'",
+    )?
+    .execute(params![table, key.file.as_str(), storage])?;
     insert_copy(tx, storage, copy.path_index, &copy.path, key)?;
     Ok(true)
 }
