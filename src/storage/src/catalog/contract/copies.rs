@@ -282,7 +282,7 @@ async fn enlisting(one: &dyn Catalog, two: &dyn Catalog, three: &dyn Catalog) {
 
 /// An insert, a landing and a delete of one file at once leave it whole or gone, and no order without a file.
 async fn races(one: &dyn Catalog, two: &dyn Catalog, three: &dyn Catalog) {
-    for round in 0..20 {
+    for round in 0..40 {
         let file = new("race", "one", round);
         assert!(one.insert(file.clone()).await.expect(OK));
         let deleted = async { one.delete(&file.key, None).await.expect(OK) };

@@ -201,11 +201,15 @@ impl Work for Land<'_> {
         let replace = "UPDATE t_copy FORCE INDEX (i_file) SET state = 'deleting'
                        WHERE file_table = ? AND file_id = ? AND storage = ? AND state = 'damaged'";
         connection.exec_drop(replace, order).await?;
-        let add = "INSERT INTO t_copy (storage, path_index, path, file_table, file_id, state)
-                   VALUES (?, ?, ?, ?, ?, 'present')";
-        let row = (self.storage, copy.path_index, copy.path.as_str(), table, copy.key.file.as_str());
-        connection.exec_drop(add, row).await?;
-        Ok(true)
+        // Looks at the file once more: a Galera node that has given the transaction up for a delete may not have said so.
+        let add = format!(
+            "INSERT INTO t_copy (storage, path_index, path, file_table, file_id, state)
+             SELECT ?, ?, ?, {table}, f.id, 'present' FROM t_file_0{table} f WHERE f.id = ? AND f.blake3 = ?
+             LOCK IN SHARE MODE"
+        );
+        let (file, blake3) = (copy.key.file.as_str(), copy.blake3.to_string());
+        connection.exec_drop(add, (self.storage, copy.path_index, copy.path.as_str(), file, blake3)).await?;
+        Ok(connection.affected_rows() > 0)
     }
 }
 
