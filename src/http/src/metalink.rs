@@ -1,35 +1,22 @@
 //! Where else a file is and how to tell that it is whole: a Metalink (RFC 5854) at `/files/...?meta4`, and the headers of the
 //! file's own answers that point there (RFC 6249) and give its digest (RFC 9530).
 
-mod hashing;
-
-use std::sync::Arc;
 use std::time::SystemTime;
 
-use hyper::header::{
-    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, HOST, HeaderName, HeaderValue, LINK,
-    X_CONTENT_TYPE_OPTIONS,
-};
+use hyper::header::{ETAG, HOST, HeaderName, HeaderValue, LINK};
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
-use moka::sync::Cache;
 use tnv_client::Client;
-use tnv_metalink::{Algorithm, File, Hash, MEDIA_TYPE, Metalink, Mirror};
+use tnv_metalink::{Algorithm, File, Hash, Mirror};
 use tnv_proto::{Attributes, Checksum, FileKey};
-use tokio::sync::{OnceCell, Semaphore};
 
 use crate::config::Config;
 use crate::description::describe;
 use crate::files::Files;
 use crate::view::full_path;
-use tnv_web::disposition::{self, Disposition};
+use tnv_web::metalink::{Hashes, HashesError, KnownHashes};
 use tnv_web::query::Query;
-use tnv_web::{Body, Refusal, media};
-
-use hashing::{Hashes, HashingError};
-
-/// Files that are read for their hashes at once; more wait.
-const READINGS: usize = 2;
+use tnv_web::{Body, Refusal, media, metalink};
 
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 const WANT_REPR_DIGEST: HeaderName = HeaderName::from_static("want-repr-digest");
@@ -39,24 +26,15 @@ const DESCRIBED_BY: &str = "<?meta4>; rel=describedby; type=\"application/metali
 
 /// Metalinks, and the hashes in them: computed once for each version of a file.
 pub(crate) struct Metalinks {
-    /// By size and ETag.
-    known: Cache<(u64, String), Arc<OnceCell<Hashes>>>,
-    reading: Arc<Semaphore>,
+    known: KnownHashes,
     /// Other gateways, without a slash at the end.
     mirrors: Vec<String>,
 }
 
 impl Metalinks {
     pub(crate) fn new(config: &Config) -> Metalinks {
-        let weigh = |(size, etag): &(u64, String), _: &Arc<OnceCell<Hashes>>| {
-            u32::try_from(hashing::weight(*size) + etag.len() as u64).unwrap_or(u32::MAX)
-        };
         let mirrors = config.mirrors.iter().map(|mirror| mirror.trim_end_matches('/').to_owned());
-        Metalinks {
-            known: Cache::builder().max_capacity(config.metalinks_size).weigher(weigh).build(),
-            reading: Arc::new(Semaphore::new(READINGS)),
-            mirrors: mirrors.collect(),
-        }
+        Metalinks { known: KnownHashes::new(config.metalinks_size), mirrors: mirrors.collect() }
     }
 
     /// Whether a request for a file wants its Metalink.
@@ -75,7 +53,7 @@ impl Metalinks {
         let attributes = client.stat(key).await.map_err(upstream)?;
         let hashes = match self.hashes(client, key, &attributes).await {
             Ok(hashes) => hashes,
-            Err(HashingError::Upstream(error)) => return Err(upstream(error)),
+            Err(HashesError::Upstream(error)) => return Err(upstream(error)),
             Err(error) => {
                 tracing::warn!(%key, %error, "a file could not be hashed");
                 let sentence = "the file cannot be read now";
@@ -84,8 +62,7 @@ impl Metalinks {
         };
         let content_type = media::content_type(&attributes.content_type, &attributes.name, key.file.as_str());
         let name = media::file_name(&attributes.name, key.file.as_str(), &content_type);
-        let document = self.document(key, &attributes, hashes, &name, request);
-        Ok(response(document, &name))
+        Ok(metalink::answer(self.described(key, &attributes, hashes, name, request)))
     }
 
     /// Adds to an answer with a file where its Metalink and its mirrors are, and its digest for those who want it.
@@ -107,66 +84,43 @@ impl Metalinks {
         }
     }
 
-    /// The hashes, from memory or from the file. Who asks while it is read waits for the same; and it is read to its end
-    /// even if nobody waits any more, for somebody will ask again.
     async fn hashes(
         &self,
         client: &Client,
         key: &FileKey,
         attributes: &Attributes,
-    ) -> Result<Hashes, HashingError> {
+    ) -> Result<Hashes, HashesError> {
         let etag = describe(key, attributes, SystemTime::now()).validators().etag.clone();
-        let cell = self.known.get_with((attributes.size, etag), Arc::default);
-        if let Some(hashes) = cell.get() {
-            return Ok(hashes.clone());
-        }
-        let (client, key, attributes) = (client.clone(), key.clone(), attributes.clone());
-        let reading = Arc::clone(&self.reading);
-        let work = async move {
-            let read = async || {
-                let _permit = reading.acquire().await.map_err(|_| HashingError::Ended)?;
-                hashing::read(&client, &key, &attributes).await
-            };
-            cell.get_or_try_init(read).await.cloned()
+        let (client, key, size, blake3) = (client.clone(), key.clone(), attributes.size, attributes.blake3);
+        let read = async move |chunks: metalink::Chunks| {
+            // Of an empty file there is nothing to ask for.
+            if size == 0 {
+                return Ok(());
+            }
+            chunks.send_all(client.download(&key, 0, 0, blake3).await?).await
         };
-        tokio::spawn(work).await.unwrap_or(Err(HashingError::Ended))
+        self.known.of(size, etag, read).await
     }
 
-    fn document(
+    fn described(
         &self,
         key: &FileKey,
         attributes: &Attributes,
         hashes: Hashes,
-        name: &str,
+        name: String,
         request: &Parts,
-    ) -> String {
+    ) -> File {
         let own = own_url(request).map(Mirror::new);
         let mirrors = self.mirrors.iter().map(|mirror| Mirror::new(url(mirror, key)));
         let blake3 = blake3_hash(attributes.blake3);
-        let file = File {
-            name: name.to_owned(),
+        File {
+            name,
             size: Some(attributes.size),
             hashes: [hashes.whole].into_iter().chain(blake3).collect(),
             pieces: Some(hashes.pieces).filter(|pieces| pieces.count() > 0),
             mirrors: own.into_iter().chain(mirrors).collect(),
-        };
-        tnv_metalink::write(&Metalink { files: vec![file] })
+        }
     }
-}
-
-fn response(document: String, name: &str) -> Response<Body> {
-    let mut response = Response::new(Body::text(document));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-    // The hashes stay as they are, but not who else has the file.
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    let disposition =
-        disposition::header(Disposition::Attachment, &format!("{name}.{}", tnv_metalink::EXTENSION));
-    if let Ok(disposition) = HeaderValue::from_str(&disposition) {
-        headers.insert(CONTENT_DISPOSITION, disposition);
-    }
-    response
 }
 
 /// The BLAKE3 of the file that was answered with, if it is wanted and known.

@@ -23,8 +23,6 @@ mod sweep;
 
 mod meetings;
 
-mod metalinks;
-
 mod nodes;
 mod probe;
 mod registry;

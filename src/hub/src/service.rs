@@ -13,6 +13,7 @@ use tnv_common::database::Database;
 use tnv_package::MeetingId;
 use tnv_web::cors::Cors;
 use tnv_web::host::Hosts;
+use tnv_web::metalink::KnownHashes;
 use tnv_web::query::Query;
 use tnv_web::{Body, Payload, Request, Site, answer, origin};
 use tokio_util::sync::CancellationToken;
@@ -24,7 +25,6 @@ use crate::config::Config;
 use crate::downloads::Downloads;
 use crate::intake::Intake;
 use crate::meetings::{self, Meetings};
-use crate::metalinks::Metalinks;
 use crate::nodes::Nodes;
 use crate::package::Source;
 use crate::packages::Packages;
@@ -40,7 +40,8 @@ pub(crate) struct Service {
     pub(crate) local_addr: SocketAddr,
     pub(crate) meetings: Arc<dyn Meetings>,
     pub(crate) packages: Arc<Packages>,
-    pub(crate) metalinks: Metalinks,
+    /// Of packages, by their versions.
+    pub(crate) hashes: KnownHashes,
     pub(crate) client: Client,
     pub(crate) intake: Intake,
     pub(crate) nodes: Nodes,
@@ -73,7 +74,7 @@ impl Service {
         Service {
             local_addr,
             intake: Intake::new(&config, meetings.clone(), packages.clone(), client.clone()),
-            metalinks: Metalinks::new(config.metalinks_size),
+            hashes: KnownHashes::new(config.metalinks_size),
             prober: Prober::new(nodes.clone(), access.clone(), config.probe_timeout, shutdown),
             downloads: Downloads::new(audit.clone(), config.send_memory),
             max_ranges: config.max_ranges,

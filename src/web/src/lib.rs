@@ -10,6 +10,7 @@ mod site;
 pub mod answer;
 pub mod body;
 pub mod inflow;
+pub mod metalink;
 pub mod refusal;
 pub mod representation;
 

@@ -20,6 +20,7 @@ mod library;
 mod memory;
 mod mixed;
 mod players;
+mod power;
 mod several;
 mod shared_volume;
 mod shutdown;

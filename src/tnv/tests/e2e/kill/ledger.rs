@@ -9,7 +9,7 @@ use crate::harness::pattern::Pattern;
 use crate::harness::{contents_below, eventually, temps_below};
 
 /// How far a file has come, as far as its client can know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum State {
     /// Sent but not acknowledged: whole or absent.
     Uploading,
@@ -34,7 +34,7 @@ impl Entry {
     }
 }
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Ledger {
     pub(crate) files: HashMap<String, Entry>,
     /// Every path seen so far, by its number.
