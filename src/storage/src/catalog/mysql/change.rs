@@ -59,6 +59,9 @@ impl Work for Apply<'_> {
     async fn run(&self, connection: &mut Conn, again: bool) -> Result<Vec<bool>, Error> {
         let mut outcomes = vec![false; self.changes.len()];
         let mut added = Vec::new();
+        if again {
+            self.take_back_strays(connection).await?;
+        }
         for table in 1..=3 {
             for inserts in buckets(&self.inserts(table)) {
                 self.insert(connection, table, inserts, &mut added, &mut outcomes).await?;
@@ -108,6 +111,24 @@ impl Apply<'_> {
         }
         deletes.sort_by(|a, b| a.1.file.as_str().cmp(b.1.file.as_str()));
         deletes
+    }
+
+    /// Removes copies that an earlier run has left without their file: where a Galera node gives a transaction up and
+    /// does not say so, its beginning is undone and the rest stands.
+    async fn take_back_strays(&self, connection: &mut Conn) -> Result<(), Error> {
+        for change in self.changes {
+            let Change::Insert(file) = change else { continue };
+            let (table, id) = (table_of(&file.key.user), file.key.file.as_str());
+            let take_back = format!(
+                "DELETE FROM t_copy WHERE storage = ? AND path_index = ? AND path = ? AND file_table = {table}
+                 AND file_id = ? AND state = 'present'
+                 AND NOT EXISTS (SELECT 1 FROM t_file_0{table} f WHERE f.id = ? AND f.file_path = ?)"
+            );
+            let storage = self.membership.storage.as_str();
+            let (index, path, file_path) = (file.path_index, file.path.as_str(), file.file_path.as_str());
+            connection.exec_drop(take_back, (storage, index, path, id, id, file_path)).await?;
+        }
+        Ok(())
     }
 
     async fn insert<'a>(
@@ -286,4 +307,70 @@ async fn insert_rows(connection: &mut Conn, table: u8, files: &[Insert<'_>]) -> 
 
 fn is_duplicate(error: &Error) -> bool {
     matches!(error, Error::Server(error) if error.code == DUPLICATE)
+}
+
+#[cfg(test)]
+mod tests {
+    use tnv_common::config::Settings;
+    use tnv_common::database::{Database, DatabaseConfig};
+    use tnv_proto::Checksum;
+    use tnv_testbed::{MariaDb, installed};
+
+    use super::*;
+    use crate::catalog::SCHEMA;
+
+    /// As it is run when an earlier run got lost.
+    struct Again<'a>(Apply<'a>);
+
+    #[async_trait]
+    impl Work for Again<'_> {
+        type Output = Vec<bool>;
+
+        async fn run(&self, connection: &mut Conn, _again: bool) -> Result<Vec<bool>, Error> {
+            self.0.run(connection, true).await
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_lost_run_has_left_counts_for_nothing() {
+        if !installed(&["mariadbd"]) {
+            return;
+        }
+        let server = MariaDb::start();
+        let mut settings = Settings::built_in("storage");
+        settings.set("database.url", &server.url(), "test");
+        let Database::MySql(db) = DatabaseConfig::read(&mut settings).open(&SCHEMA).await.unwrap() else {
+            unreachable!("the address is a server's")
+        };
+        let membership =
+            Membership { storage: "one".to_owned(), group: "group001".to_owned(), replicates: true };
+        let insert = |id: &str| {
+            Change::Insert(NewFile {
+                key: FileKey::new("tnvideo", "tnv001", id).unwrap(),
+                group: "group001".to_owned(),
+                file_path: format!("../data/{id}"),
+                path_index: 0,
+                path: id.to_owned(),
+                size: 7,
+                created_ms: 1,
+                crc32: 0,
+                blake3: Checksum([7; 32]),
+                content_type: String::new(),
+                name: String::new(),
+            })
+        };
+        // Of the one the copy alone, of the other as well, while somebody else has taken its id; of the third all.
+        server.execute(
+            "INSERT INTO tnv_storagedb.t_copy (storage, path_index, path, file_table, file_id, state) VALUES
+               ('one', 0, 'free', 2, 'free', 'present'), ('one', 0, 'taken', 2, 'taken', 'present'),
+               ('one', 0, 'whole', 2, 'whole', 'present');
+             INSERT INTO tnv_storagedb.t_file_02 (id, appid, userid, file_path, file_size) VALUES
+               ('taken', 'tnvideo', 'tnv001', 'elsewhere', 1), ('whole', 'tnvideo', 'tnv001', '../data/whole', 7)",
+        );
+        let changes = [insert("free"), insert("taken"), insert("whole")];
+        let again = Again(Apply { changes: &changes, membership: &membership });
+        assert_eq!(db.write(&again).await.unwrap(), [true, false, true]);
+        let copies = server.query("SELECT path FROM tnv_storagedb.t_copy ORDER BY path");
+        assert_eq!(copies.lines().collect::<Vec<_>>(), ["free", "whole"]);
+    }
 }
