@@ -84,6 +84,8 @@ pub struct Config {
     pub store_paths: Vec<WrittenPath>,
     /// How the storages of the group come to have the same files.
     pub replication: Replication,
+    /// How many files are fetched from other storages of the group at once.
+    pub copy_parallel: usize,
     /// Trackers, `host:port` each.
     pub trackers: Vec<String>,
     /// Id servers, `host:port` each.
@@ -129,6 +131,7 @@ impl Config {
                 &[Replication::None, Replication::SharedVolume, Replication::Copies]
                     .map(|choice| (choice.as_str(), choice)),
             ),
+            copy_parallel: settings.number("copy_parallel", 8, 1..=1_000) as usize,
             trackers: read_addresses(settings, "trackers", "127.0.0.1:21000"),
             ids: read_addresses(settings, "ids", "127.0.0.1:22000"),
             advertise: settings.text("advertise", ""),

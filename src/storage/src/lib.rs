@@ -8,9 +8,12 @@ mod delete;
 mod download;
 mod list;
 mod parts;
+mod relay;
 mod upload;
 
 mod commit;
+mod copier;
+mod fill;
 mod intake;
 
 mod busy;
@@ -18,6 +21,7 @@ mod damage;
 mod files;
 mod heartbeat;
 mod numbers;
+mod peers;
 mod rows;
 mod settle;
 

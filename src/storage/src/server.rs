@@ -21,12 +21,15 @@ use crate::buffer::Budget;
 use crate::busy::Busy;
 use crate::catalog::{self, Catalog, MemberState, Membership, SCHEMA, StorageRow};
 use crate::config::{Config, Replication, SyncPolicy};
+use crate::copier::{Orders, copy_all};
 use crate::files::Files;
+use crate::fill::fill;
 use crate::heartbeat::{Presence, beat};
 use crate::intake::Intake;
 use crate::load::Counters;
 use crate::numbers::Numbers;
 use crate::parts::expire;
+use crate::peers::Peers;
 use crate::rows::RowCache;
 use crate::service::StorageService;
 use crate::settle::{SettleError, settle_others, settle_uploads, sweep};
@@ -124,7 +127,11 @@ impl Storage {
             let intake = Intake::new(path.clone(), files.clone(), config.group.to_string(), commits.clone());
             (path.index(), intake)
         };
+        let peers = Peers::new(catalog.clone(), volume.owner().storage.clone(), &config.trackers);
         let service = Arc::new(StorageService {
+            replicates: config.replication == Replication::Copies,
+            peers: Arc::new(peers),
+            orders: Orders::default(),
             intakes: volume.paths().iter().map(intake).collect(),
             group: config.group.clone(),
             max_file_size: config.max_file_size,
@@ -175,6 +182,11 @@ impl Storage {
             shutdown.clone(),
         ));
         tasks.spawn(measure(service.volume.clone(), shutdown.clone()));
+        if service.replicates {
+            tasks.spawn(service.peers.clone().keep(shutdown.clone()));
+            tasks.spawn(copy_all(service.clone(), config.copy_parallel, shutdown.clone()));
+            tasks.spawn(fill(service.clone(), shutdown.clone()));
+        }
         tasks.close();
         let commits = service.commits.clone();
         serve(listener, service, config.limits, admission, shutdown).await;
