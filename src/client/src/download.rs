@@ -54,14 +54,19 @@ impl Download {
         Download::open(route, key, offset, size, expected).await
     }
 
-    pub(crate) async fn from_storage(
-        storage: StorageClient,
+    /// READ or DOWNLOAD from one of these storages, and from the next one where it breaks off: like
+    /// [`crate::Client::download`].
+    ///
+    /// # Errors
+    /// See [`crate::Client::download`].
+    pub async fn from_storages(
+        storages: impl IntoIterator<Item = StorageClient>,
         key: &FileKey,
         offset: u64,
         size: u64,
         expected: Checksum,
     ) -> Result<Self, ClientError> {
-        Download::open(Route::only(storage), key, offset, size, expected).await
+        Download::open(Route::along(storages.into_iter().collect()), key, offset, size, expected).await
     }
 
     async fn open(

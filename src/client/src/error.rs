@@ -113,6 +113,28 @@ impl ClientError {
         self.code() == Some(ErrorCode::NOT_FOUND)
     }
 
+    /// The addresses of all servers that were out of reach.
+    pub fn out_of_reach(&self) -> Vec<&str> {
+        let others = match self {
+            ClientError::Refused { others, .. }
+            | ClientError::Unreachable { others, .. }
+            | ClientError::Protocol { others, .. } => Some(others),
+            ClientError::Local { .. } | ClientError::Uncertain { .. } => None,
+        };
+        [self]
+            .into_iter()
+            .chain(others.into_iter().flat_map(Others::iter))
+            .filter_map(ClientError::unreached)
+            .collect()
+    }
+
+    fn unreached(&self) -> Option<&str> {
+        match self {
+            ClientError::Unreachable { server, .. } => Some(server),
+            _ => None,
+        }
+    }
+
     pub(crate) fn refused(kind: Server, server: &str, failure: Failure) -> Self {
         ClientError::Refused { kind, server: server.to_owned(), failure, others: Others::default() }
     }

@@ -36,12 +36,8 @@ impl Route {
         Ok(route)
     }
 
-    /// To this storage and no other.
-    pub(crate) fn only(storage: StorageClient) -> Route {
-        Route::along([storage].into())
-    }
-
-    fn along(storages: Arc<[StorageClient]>) -> Route {
+    /// To these storages and no other, in their order.
+    pub(crate) fn along(storages: Arc<[StorageClient]>) -> Route {
         let left = storages.len();
         Route { client: None, storages, next: 0, left, asked: true, tried: Vec::new() }
     }

@@ -30,6 +30,8 @@ const ABORT_PAUSES: [Duration; 4] = [
 pub struct StorageClient {
     address: Arc<str>,
     pools: Pools,
+    /// Whether it is to pass nothing on.
+    as_peer: bool,
 }
 
 /// How much of a file is read along with the header of the reply, in bytes: what is not longer costs one read.
@@ -50,7 +52,13 @@ impl StorageClient {
     }
 
     pub(crate) fn with_pools(address: &str, pools: Pools) -> Self {
-        StorageClient { address: address.into(), pools }
+        StorageClient { address: address.into(), pools, as_peer: false }
+    }
+
+    /// As one storage of a group asks another: downloads are of what lies there (FETCH), and of nothing that it would have to
+    /// get from a third one.
+    pub fn peer(self) -> Self {
+        StorageClient { as_peer: true, ..self }
     }
 
     /// Its `host:port`.
@@ -119,7 +127,15 @@ impl StorageClient {
         size: u64,
         expected: Checksum,
     ) -> Result<Download, ClientError> {
-        Download::from_storage(self.clone(), key, offset, size, expected).await
+        Download::from_storages([self.clone()], key, offset, size, expected).await
+    }
+
+    /// NOTICE: tells a storage that the catalog has news of a file.
+    ///
+    /// # Errors
+    /// If it cannot be asked.
+    pub async fn notice(&self, key: &FileKey) -> Result<(), ClientError> {
+        self.call(&key.to_frame(Command::Notice)).await.map(drop)
     }
 
     /// DELETE: removes a file for good. Succeeds as well if the file is gone after a try whose outcome got lost.
@@ -162,7 +178,9 @@ impl StorageClient {
             return Err(ClientError::invalid_argument("a download", why));
         };
         let download = tnv_proto::Download { key: key.clone(), offset: from, size: count };
-        let opened = if expected.is_known() {
+        let opened = if self.as_peer {
+            self.request(&Read { download, expected }.to_fetch_frame(), size, expected.is_known()).await
+        } else if expected.is_known() {
             let read = Read { download, expected };
             match self.request(&read.to_frame(), size, true).await {
                 Err(error) if error.is_unknown_command() => {

@@ -116,6 +116,10 @@ commands! {
     Finish = 81, Storage, 432..=432;
     /// Forget such an upload (extension).
     Abort = 82, Storage, 400..=400;
+    /// READ of a file's bytes that lie on this very storage: for peers (extension).
+    Fetch = 83, Storage, 448..=448;
+    /// The catalog has news of this file: for peers (extension).
+    Notice = 84, Storage, 400..=400;
 }
 
 impl Command {

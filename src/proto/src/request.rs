@@ -277,7 +277,7 @@ impl FileKey {
         Ok(FileKey { app: AppId::new(app)?, user: UserId::new(user)?, file: FileId::new(file)? })
     }
 
-    /// The frame of a command whose body is the key alone: FILESIZE, DELETE or STAT.
+    /// The frame of a command whose body is the key alone: FILESIZE, DELETE, STAT and others.
     pub fn to_frame(&self, command: Command) -> BytesMut {
         let mut out = BytesMut::with_capacity(HEADER_LEN.saturating_add(Self::LEN));
         out.put_slice(&Header::request(command, Self::LEN as u64).encode());
@@ -404,5 +404,15 @@ impl Request for Read {
         let (fixed, expected) =
             body.split_last_chunk::<32>().ok_or_else(|| Malformed::new("the checksum is cut short"))?;
         Ok(Read { download: Download::decode(fixed)?, expected: Checksum(*expected) })
+    }
+}
+
+impl Read {
+    /// The frame of a FETCH, which has the same body.
+    pub fn to_fetch_frame(&self) -> BytesMut {
+        let mut out = BytesMut::with_capacity(512);
+        out.put_slice(&Header::request(Command::Fetch, *Command::Fetch.body_len().start()).encode());
+        self.encode_body(&mut out);
+        out
     }
 }

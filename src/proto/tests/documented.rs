@@ -66,14 +66,23 @@ fn requests_to_id_servers() {
 
 #[test]
 fn requests_to_storages() {
-    for command in [Command::FileSize, Command::Delete, Command::Stat, Command::Progress, Command::Abort] {
+    for command in [
+        Command::FileSize,
+        Command::Delete,
+        Command::Stat,
+        Command::Progress,
+        Command::Abort,
+        Command::Notice,
+    ] {
         let body = request_body(command);
         assert_eq!(FileKey::decode(&body).unwrap(), key());
         assert_eq!(key().to_frame(command)[HEADER_LEN..], body);
     }
     let download = Download { key: key(), offset: 1, size: 3 };
     check_request(&download);
-    check_request(&Read { download, expected: blake3_of_hello() });
+    let read = Read { download, expected: blake3_of_hello() };
+    check_request(&read);
+    assert_eq!(read.to_fetch_frame()[HEADER_LEN..], request_body(Command::Fetch));
 
     let FileKey { app, user, .. } = key();
     let (order, prefix, cursor) = (ListOrder::Newest, "he".to_owned(), String::new());
@@ -145,11 +154,11 @@ fn replies_of_id_servers() {
 
 #[test]
 fn replies_of_storages() {
-    for command in [Command::Upload, Command::Delete, Command::Abort] {
+    for command in [Command::Upload, Command::Delete, Command::Abort, Command::Notice] {
         assert!(reply_body(command).is_empty());
     }
     check_reply(Command::FileSize, |out| out.extend_from_slice(&12_345_678_i64.to_be_bytes()));
-    for command in [Command::Download, Command::Read] {
+    for command in [Command::Download, Command::Read, Command::Fetch] {
         assert_eq!(reply_body(command), b"ell");
     }
     for command in [Command::Stat, Command::Store, Command::Finish] {

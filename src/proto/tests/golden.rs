@@ -306,6 +306,8 @@ fn command_table() {
         (80, "Progress", Server::Storage, 400, 400),
         (81, "Finish", Server::Storage, 432, 432),
         (82, "Abort", Server::Storage, 400, 400),
+        (83, "Fetch", Server::Storage, 448, 448),
+        (84, "Notice", Server::Storage, 400, 400),
     ];
     let table: Vec<_> = Command::ALL
         .iter()

@@ -168,7 +168,7 @@ proptest! {
 
     #[test]
     fn file_keys(key in file_key()) {
-        for command in [Command::FileSize, Command::Delete, Command::Stat, Command::Progress, Command::Abort] {
+        for command in [Command::FileSize, Command::Delete, Command::Stat, Command::Progress, Command::Abort, Command::Notice] {
             let frame = key.to_frame(command);
             prop_assert_eq!(&FileKey::decode(&frame[HEADER_LEN..]).unwrap(), &key);
         }

@@ -1,6 +1,7 @@
 //! Rows: which files there are, whose they are, and where their bytes lie.
 
 mod contract;
+mod copies;
 mod mysql;
 #[cfg(test)]
 mod scripted;
@@ -13,7 +14,11 @@ use serde::{Deserialize, Serialize};
 use tnv_common::database::{Database, DbError, Schema};
 use tnv_proto::{AppId, Attributes, Checksum, FileKey, ListOrder, UserId};
 
-pub use contract::contract;
+use crate::config::Replication;
+
+pub use contract::{contract, copies_contract};
+use copies::FileColumns;
+pub use copies::{Backlog, Enlisted, LandedCopy, Member, MemberState, Membership, PendingCopy};
 pub use mysql::MySqlCatalog;
 #[cfg(test)]
 pub(crate) use scripted::Scripted;
@@ -27,17 +32,21 @@ pub static SCHEMA: Schema = Schema {
     sqlite: &[
         include_str!("../../../sql/sqlite/storage.sql"),
         include_str!("../../../sql/sqlite/storage-2.sql"),
+        include_str!("../../../sql/sqlite/storage-3.sql"),
     ],
-    mysql: &[include_str!("../../../sql/mysql/storage.sql")],
+    mysql: &[
+        include_str!("../../../sql/mysql/storage.sql"),
+        include_str!("../../../sql/mysql/storage-2.sql"),
+    ],
     mysql_database: "tnv_storagedb",
     older: &[("t_file_01", FILE), ("t_file_02", FILE), ("t_file_03", FILE)],
 };
 
-/// The catalog in this database, as the storage with this identity uses it.
-pub(crate) fn open(database: Database, storage: &str) -> Arc<dyn Catalog> {
+/// The catalog in this database, as this storage uses it.
+pub(crate) fn open(database: Database, membership: Membership) -> Arc<dyn Catalog> {
     match database {
-        Database::Sqlite(db) => Arc::new(SqliteCatalog::new(db, storage)),
-        Database::MySql(db) => Arc::new(MySqlCatalog::new(db, storage)),
+        Database::Sqlite(db) => Arc::new(SqliteCatalog::new(db, membership)),
+        Database::MySql(db) => Arc::new(MySqlCatalog::new(db, membership)),
     }
 }
 
@@ -60,7 +69,7 @@ pub enum Location {
     },
     /// A row of the older system: the path begins with a store path as written in the config.
     Written(String),
-    /// Other storages have copies, this one has none.
+    /// This storage has no copy. Others have, unless all of them were removed with theirs.
     Elsewhere,
 }
 
@@ -195,6 +204,8 @@ pub struct StorageRow {
     pub host: String,
     /// Where it listens, or the address it advertises.
     pub address: String,
+    /// How its group comes to have the same files.
+    pub replication: Replication,
     /// Now, in milliseconds since 1970.
     pub seen_ms: i64,
 }
@@ -211,19 +222,21 @@ pub trait Catalog: Send + Sync {
     /// A page of a user's files with their ids. Older servers' files have no name and no age: empty, and 0.
     async fn list(&self, app: &AppId, user: &UserId, page: Page) -> Result<Vec<(String, FileRow)>, DbError>;
 
-    /// Adds a file and this storage's copy of it in one durable transaction. `false`: the id is taken, nothing was
-    /// added.
+    /// Adds a file and this storage's copy of it in one durable transaction and, if it replicates, the orders that the
+    /// other members of its group get one. `false`: the id is taken, nothing was added.
     async fn insert(&self, file: NewFile) -> Result<bool, DbError>;
 
     /// The same for several files together: an outcome for each, in their order. What becomes of one does not touch the
     /// others. Blocks.
     fn insert_all(&self, files: Vec<NewFile>) -> Vec<Result<bool, DbError>>;
 
-    /// Removes a file's row and marks its copies as to be deleted, in one durable transaction. `false`: no such file.
+    /// Removes a file's row and all orders to copy it, and marks its copies as to be deleted, on every storage, in one
+    /// durable transaction. `false`: no such file.
     /// `uncounted` is where this storage has bytes of it that no copy stands for: a row of the older system.
     async fn delete(&self, key: &FileKey, uncounted: Option<Leftover>) -> Result<bool, DbError>;
 
-    /// Marks the copy at this place of this storage as damaged, durably. `false`: no file is served from there.
+    /// Marks the copy at this place of this storage as damaged, durably. `false`: no file is served from there. If the
+    /// storage replicates and another one has a present copy, it is ordered in the same transaction.
     async fn mark_damaged(&self, path_index: u32, path: &str) -> Result<bool, DbError>;
 
     /// Whether the copy at this place of this storage belongs to a file.
@@ -248,6 +261,45 @@ pub trait Catalog: Send + Sync {
     /// Another storage that was last seen on this host at this address.
     async fn other_storage_at(&self, host: &str, address: &str) -> Result<Option<String>, DbError>;
 
-    /// Writes who this storage is and where.
-    async fn register(&self, storage: StorageRow) -> Result<(), DbError>;
+    /// Writes who this storage is, where, and how it replicates, and tells its state. That stays what it was, unless
+    /// the storage has only now begun to replicate: then it fills, if the group has other members.
+    async fn register(&self, storage: StorageRow) -> Result<MemberState, DbError>;
+
+    /// The members of this storage's group, itself included, in the order of their ids.
+    async fn members(&self) -> Result<Vec<Member>, DbError>;
+
+    /// The other storages with a present copy of this file.
+    async fn holders(&self, key: &FileKey) -> Result<Vec<String>, DbError>;
+
+    /// Up to `limit` of this storage's orders that are due: first those that have been for longest, then those that
+    /// have waited for longest.
+    async fn pending(&self, now_ms: i64, limit: u32) -> Result<Vec<PendingCopy>, DbError>;
+
+    /// This storage's order for this file, due or not.
+    async fn pending_of(&self, key: &FileKey) -> Result<Option<PendingCopy>, DbError>;
+
+    /// Puts a copy in the place of this storage's order for it and of a damaged copy, whose bytes then are to be deleted,
+    /// in one durable transaction. `false`: that file was not ordered, or is not any more, or has a copy here already; no
+    /// row stands for these bytes. The same copy may be landed again.
+    ///
+    /// # Errors
+    /// [`DbError`]; also where the place is sealed. As after an insert, a row may stand all the same if it is in doubt.
+    async fn land(&self, copy: LandedCopy) -> Result<bool, DbError>;
+
+    /// Has this storage's order for this file wait until then: it was tried once more.
+    async fn postpone(&self, key: &FileKey, next_try_ms: i64) -> Result<(), DbError>;
+
+    /// What this storage still has to get.
+    async fn backlog(&self) -> Result<Backlog, DbError>;
+
+    /// Looks at up to `limit` files behind `after` and orders those of the group that other storages have and this one
+    /// lacks, in one transaction. How many were ordered, and where to go on; `None`: that was the last page.
+    async fn enlist(&self, after: Option<Enlisted>, limit: u32) -> Result<(u64, Option<Enlisted>), DbError>;
+
+    /// Changes this storage's state, unless it was removed.
+    async fn set_state(&self, state: MemberState) -> Result<(), DbError>;
+
+    /// Ends the membership of the storage with this identity, for good: its orders go, and its copies' rows. Cut off in
+    /// between it may be asked for again.
+    async fn remove_member(&self, id: &str) -> Result<(), DbError>;
 }

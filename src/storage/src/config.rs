@@ -21,6 +21,19 @@ pub enum Replication {
     None,
     /// Their store paths are on one volume, GlusterFS or the like, which keeps the copies.
     SharedVolume,
+    /// Each has store paths of its own, and gets a copy of each file from the others.
+    Copies,
+}
+
+impl Replication {
+    /// As it is written in configurations and in the catalog.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Replication::None => "none",
+            Replication::SharedVolume => "shared-volume",
+            Replication::Copies => "copies",
+        }
+    }
 }
 
 /// What is durable when an upload is answered.
@@ -69,8 +82,10 @@ pub struct Config {
     pub group: GroupName,
     /// The folders that files go into.
     pub store_paths: Vec<WrittenPath>,
-    /// Whether other storages have the same folders.
+    /// How the storages of the group come to have the same files.
     pub replication: Replication,
+    /// How many files are fetched from other storages of the group at once.
+    pub copy_parallel: usize,
     /// Trackers, `host:port` each.
     pub trackers: Vec<String>,
     /// Id servers, `host:port` each.
@@ -113,8 +128,10 @@ impl Config {
             replication: settings.choice(
                 "replication",
                 Replication::None,
-                &[("none", Replication::None), ("shared-volume", Replication::SharedVolume)],
+                &[Replication::None, Replication::SharedVolume, Replication::Copies]
+                    .map(|choice| (choice.as_str(), choice)),
             ),
+            copy_parallel: settings.number("copy_parallel", 8, 1..=1_000) as usize,
             trackers: read_addresses(settings, "trackers", "127.0.0.1:21000"),
             ids: read_addresses(settings, "ids", "127.0.0.1:22000"),
             advertise: settings.text("advertise", ""),

@@ -44,6 +44,7 @@ impl StorageService {
             }
         }
         self.leftovers.notify_one();
+        self.tell_peers(&key);
         self.counters.deletes.add(1);
         tracing::info!(peer = %connection.peer(), file = %key, size = row.size, "deleted");
         Ok(Reply::empty())
@@ -62,8 +63,8 @@ impl StorageService {
         Ok(())
     }
 
-    /// Where a file's bytes are; `None` while their store path is away. A file whose bytes another storage may have
-    /// is refused: that storage must hear of it.
+    /// Where a file's bytes are; `None` while their store path is away, or where other storages of a group of copies have
+    /// them. Otherwise a file whose bytes another storage may have is refused: that storage must hear of it.
     fn bytes_of(
         &self,
         key: &FileKey,
@@ -80,6 +81,8 @@ impl StorageService {
                 .locate_written(path)
                 .map(Some)
                 .ok_or_else(|| refused("lies in a store path that is not configured here")),
+            // Each removes its own.
+            Location::Elsewhere if self.replicates => Ok(None),
             Location::Elsewhere => Err(refused("is held by another storage of the group")),
         }
     }

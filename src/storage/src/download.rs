@@ -18,12 +18,22 @@ use crate::service::StorageService;
 use crate::source;
 use crate::volume::{StorePath, explain, is_unreachable};
 
+/// Where the bytes may come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// From this storage alone.
+    Here,
+    /// Also from the others of its group.
+    Group,
+}
+
 impl StorageService {
     pub(crate) async fn download(
         &self,
         connection: &mut Connection,
         request: &Download,
         expected: Checksum,
+        reach: Reach,
     ) -> Result<Reply, Interrupt> {
         let key = &request.key;
         let entry = self.files.find(key).await?;
@@ -34,7 +44,17 @@ impl StorageService {
         }
         let range = range(request, entry.size)?;
         let (offset, size) = (range.start, range.end - range.start);
-        let source = self.open(key, &entry, &range).await?;
+        let reaches_others = self.replicates && reach == Reach::Group;
+        if reaches_others && matches!(entry.location, Location::Elsewhere | Location::Damaged { .. }) {
+            return self.relay(connection, key, &entry, range).await;
+        }
+        let source = match self.open(key, &entry, &range).await {
+            // What cannot be read here is noted by now, and will be fetched.
+            Err(failure) if reaches_others && failure.code == ErrorCode::INTERNAL => {
+                return self.relay(connection, key, &entry, range).await;
+            }
+            opened => opened?,
+        };
         let whole = size == entry.size;
         let crc32 = (whole && checksum.is_known()).then_some(entry.crc32);
         let mut sending = Sending::new(connection, source, range, crc32, &self.counters);
@@ -216,7 +236,7 @@ mod tests {
             max_file_size: 0,
             numbers: Numbers::new(IdClient::new(Vec::new(), Options::default()), 1, std::iter::empty()),
             volume: Arc::new(volume),
-            files: Arc::new(Files::new(catalog, RowCache::open(&CacheConfig::Off, "fresh"))),
+            files: Arc::new(Files::new(catalog.clone(), RowCache::open(&CacheConfig::Off, "fresh"))),
             buffers: Budget::new(0),
             send_mode: SendMode::Auto,
             counters: Arc::default(),
@@ -224,6 +244,9 @@ mod tests {
             commits: TaskTracker::new(),
             busy: crate::busy::Busy::default(),
             part_expiry: std::time::Duration::from_secs(60),
+            replicates: false,
+            peers: Arc::new(crate::peers::Peers::new(catalog, "fresh".to_owned(), &[])),
+            orders: crate::copier::Orders::default(),
         };
         let key = FileKey::new("a", "b", "c").unwrap();
         let open = async |seed| service.open(&key, &Arc::new(Entry::new(row(seed))), &(0..6)).await;

@@ -8,9 +8,12 @@ mod delete;
 mod download;
 mod list;
 mod parts;
+mod relay;
 mod upload;
 
 mod commit;
+mod copier;
+mod fill;
 mod intake;
 
 mod busy;
@@ -18,6 +21,7 @@ mod damage;
 mod files;
 mod heartbeat;
 mod numbers;
+mod peers;
 mod rows;
 mod settle;
 
@@ -36,8 +40,9 @@ mod layout;
 mod volume;
 
 pub use catalog::{
-    Catalog, FileRow, Leftover, Location, MySqlCatalog, NewFile, Page, Position, SCHEMA, SqliteCatalog,
-    StorageRow, contract as catalog_contract,
+    Backlog, Catalog, Enlisted, FileRow, LandedCopy, Leftover, Location, Member, MemberState, Membership,
+    MySqlCatalog, NewFile, Page, PendingCopy, Position, SCHEMA, SqliteCatalog, StorageRow,
+    contract as catalog_contract, copies_contract,
 };
 pub use config::{Config, Replication, SyncPolicy, WriteMode, Writing};
 pub use digest::Received;

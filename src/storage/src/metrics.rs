@@ -10,6 +10,9 @@ use tnv_common::metrics::Metrics;
 pub(crate) struct StorageMetrics {
     pub(crate) disk_waits: Counter,
     pub(crate) damaged: Counter,
+    pub(crate) copies: Counter,
+    pub(crate) copied_bytes: Counter,
+    pub(crate) failed_copies: Counter,
 }
 
 impl StorageMetrics {
@@ -30,6 +33,21 @@ impl StorageMetrics {
             "tnv_storage_damaged",
             "Files that were found damaged or missing when they were to be sent",
             metrics.damaged.clone(),
+        );
+        all.register(
+            "tnv_storage_copies",
+            "Files fetched from other storages of the group",
+            metrics.copies.clone(),
+        );
+        all.register(
+            "tnv_storage_copied_bytes",
+            "Bytes of files fetched from other storages of the group",
+            metrics.copied_bytes.clone(),
+        );
+        all.register(
+            "tnv_storage_failed_copies",
+            "Attempts to fetch a file from other storages of the group that failed",
+            metrics.failed_copies.clone(),
         );
         metrics
     }

@@ -232,6 +232,7 @@ impl StorageService {
         let file = self.describe(parts.new_upload().clone(), &path, &place, &received, created_ms);
         let attributes = self.commit(file, path, place, None).await?;
         self.counters.uploads.add(1);
+        self.tell_peers(&request.key);
         self.forget(parts).await;
         Ok(attributes)
     }

@@ -58,6 +58,18 @@ impl Sink for Incoming {
     }
 }
 
+/// Where the bytes come from.
+pub(crate) trait Supply {
+    /// What has come, at least one byte of it, as far as it fits into the buffer, which is not empty.
+    fn read_some(&mut self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send;
+}
+
+impl Supply for Connection {
+    async fn read_some(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Connection::read_some(self, buffer).await
+    }
+}
+
 /// Why the bytes did not all arrive, and the sink with what did, if it is still good for something.
 pub(crate) struct BrokenOff<S> {
     pub(crate) sink: Option<S>,
@@ -112,7 +124,7 @@ pub(crate) struct Flow<'a> {
 
 /// Moves the body, whose first bytes are in `head` already, into the sink and ends it.
 pub(crate) async fn pump<S: Sink>(
-    connection: &mut Connection,
+    supply: &mut impl Supply,
     head: Head,
     len: u64,
     sink: S,
@@ -141,7 +153,7 @@ pub(crate) async fn pump<S: Sink>(
         }
         is_first = false;
         let filled;
-        (filled, broken) = fill(connection, buffer.bytes(), left, digest.as_deref_mut()).await;
+        (filled, broken) = fill(supply, buffer.bytes(), left, digest.as_deref_mut()).await;
         left -= filled as u64;
         counters.bytes_in.add(filled as u64);
         if !belt.send(buffer, filled) {
@@ -162,9 +174,9 @@ pub(crate) async fn pump<S: Sink>(
     }
 }
 
-/// Fills the buffer as far as `left` bytes go; less, and why, if the client stops before.
+/// Fills the buffer as far as `left` bytes go; less, and why, if no more comes before.
 async fn fill(
-    connection: &mut Connection,
+    supply: &mut impl Supply,
     buffer: &mut [u8],
     left: u64,
     mut digest: Option<&mut Digest>,
@@ -174,7 +186,7 @@ async fn fill(
     for piece in buffer[..wanted].chunks_mut(DIGESTED) {
         let mut len = 0;
         while len < piece.len() {
-            match connection.read_some(&mut piece[len..]).await {
+            match supply.read_some(&mut piece[len..]).await {
                 Ok(got) => len += got,
                 Err(error) => return (filled + len, Some(error)),
             }

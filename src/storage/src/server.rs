@@ -19,14 +19,17 @@ use tokio_util::task::TaskTracker;
 
 use crate::buffer::Budget;
 use crate::busy::Busy;
-use crate::catalog::{self, Catalog, SCHEMA, StorageRow};
+use crate::catalog::{self, Catalog, MemberState, Membership, SCHEMA, StorageRow};
 use crate::config::{Config, Replication, SyncPolicy};
+use crate::copier::{Orders, copy_all};
 use crate::files::Files;
+use crate::fill::fill;
 use crate::heartbeat::{Presence, beat};
 use crate::intake::Intake;
 use crate::load::Counters;
 use crate::numbers::Numbers;
 use crate::parts::expire;
+use crate::peers::Peers;
 use crate::rows::RowCache;
 use crate::service::StorageService;
 use crate::settle::{SettleError, settle_others, settle_uploads, sweep};
@@ -54,6 +57,17 @@ pub enum StartError {
          the mark .tnv-storage away to begin anew"
     )]
     UnknownStorage {
+        /// The first store path.
+        path: String,
+        /// The identity in its mark.
+        storage: String,
+    },
+    /// The storage was removed from its group.
+    #[error(
+        "store path {path} belongs to storage {storage}, which was removed from its group, and its files with it; empty \
+         the store paths to begin anew"
+    )]
+    Removed {
         /// The first store path.
         path: String,
         /// The identity in its mark.
@@ -90,8 +104,12 @@ impl Storage {
             SyncPolicy::None => CommitPolicy::Relaxed,
             SyncPolicy::Always | SyncPolicy::Group => CommitPolicy::Durable,
         };
-        let catalog =
-            catalog::open(config.database.open_with(&SCHEMA, policy).await?, &candidate.owner().storage);
+        let membership = Membership {
+            storage: candidate.owner().storage.clone(),
+            group: config.group.to_string(),
+            replicates: config.replication == Replication::Copies,
+        };
+        let catalog = catalog::open(config.database.open_with(&SCHEMA, policy).await?, membership);
         // The catalog must know the storage before a mark says so: a crash in between would look like a wrong catalog.
         introduce(&candidate, &*catalog, &config, address).await?;
         let (reserved_space, used) = (config.reserved_space, catalog.last_path_index().await?);
@@ -109,7 +127,11 @@ impl Storage {
             let intake = Intake::new(path.clone(), files.clone(), config.group.to_string(), commits.clone());
             (path.index(), intake)
         };
+        let peers = Peers::new(catalog.clone(), volume.owner().storage.clone(), &config.trackers);
         let service = Arc::new(StorageService {
+            replicates: config.replication == Replication::Copies,
+            peers: Arc::new(peers),
+            orders: Orders::default(),
             intakes: volume.paths().iter().map(intake).collect(),
             group: config.group.clone(),
             max_file_size: config.max_file_size,
@@ -160,6 +182,11 @@ impl Storage {
             shutdown.clone(),
         ));
         tasks.spawn(measure(service.volume.clone(), shutdown.clone()));
+        if service.replicates {
+            tasks.spawn(service.peers.clone().keep(shutdown.clone()));
+            tasks.spawn(copy_all(service.clone(), config.copy_parallel, shutdown.clone()));
+            tasks.spawn(fill(service.clone(), shutdown.clone()));
+        }
         tasks.close();
         let commits = service.commits.clone();
         serve(listener, service, config.limits, admission, shutdown).await;
@@ -176,9 +203,11 @@ fn inspect(config: &Config) -> Result<Candidate, VolumeError> {
     Candidate::inspect(&config.store_paths, &config.cluster, &config.group, config.replication, &fresh_id)
 }
 
-/// Rows of a shared volume may be cached only where every storage sees their removal.
+/// Rows of a shared volume may be cached only where every storage sees their removal. Rows of a group of copies are not
+/// cached: their files may be deleted at any of its storages, and each would have to hear of it.
 fn cache_of(config: &Config) -> CacheConfig {
     match config.cache {
+        _ if config.replication == Replication::Copies => CacheConfig::Off,
         CacheConfig::Memory { .. } if config.replication == Replication::SharedVolume => {
             tracing::info!(
                 "rows are not cached: storages that share a volume can cache them in Redis alone (cache.url)"
@@ -198,8 +227,8 @@ async fn introduce(
     address: SocketAddr,
 ) -> Result<(), StartError> {
     let storage = candidate.owner().storage.clone();
+    let path = config.store_paths.first().map(|path| path.written.clone()).unwrap_or_default();
     if !candidate.is_new() && !catalog.knows_storage(&storage).await? {
-        let path = config.store_paths.first().map(|path| path.written.clone()).unwrap_or_default();
         return Err(StartError::UnknownStorage { path, storage });
     }
     let address = if config.advertise.is_empty() { address.to_string() } else { config.advertise.clone() };
@@ -213,14 +242,17 @@ async fn introduce(
         );
     }
     let row = StorageRow {
-        id: storage,
+        id: storage.clone(),
         group: config.group.to_string(),
         host: host::name().to_owned(),
         address,
+        replication: config.replication,
         seen_ms: clock::unix_millis(),
     };
-    catalog.register(row).await?;
-    Ok(())
+    match catalog.register(row).await? {
+        MemberState::Removed => Err(StartError::Removed { path, storage }),
+        MemberState::Active | MemberState::Filling | MemberState::Draining => Ok(()),
+    }
 }
 
 fn presence(

@@ -13,10 +13,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::buffer::Budget;
 use crate::busy::Busy;
+use crate::copier::Orders;
+use crate::download::Reach;
 use crate::files::Files;
 use crate::intake::Intake;
 use crate::load::Counters;
 use crate::numbers::Numbers;
+use crate::peers::Peers;
 use crate::send::SendMode;
 use crate::volume::{StorePath, Volume};
 
@@ -36,6 +39,11 @@ pub(crate) struct StorageService {
     pub(crate) leftovers: Arc<Notify>,
     /// Uploads whose bytes are here and whose rows are on their way: a stop waits for them.
     pub(crate) commits: TaskTracker,
+    /// Whether the other storages of the group have copies of the same files.
+    pub(crate) replicates: bool,
+    pub(crate) peers: Arc<Peers>,
+    /// Wakes the copier of files that this storage lacks.
+    pub(crate) orders: Orders,
     /// Uploads in parts that are being written to.
     pub(crate) busy: Busy,
     /// How long an upload in parts waits for the next one.
@@ -53,6 +61,23 @@ impl StorageService {
         let mut body = BytesMut::with_capacity(128);
         self.files.find(key).await?.attributes().encode(&mut body);
         Ok(Reply::Body(body))
+    }
+}
+
+impl StorageService {
+    /// Another storage says that the catalog has news of this file.
+    async fn notice(&self, key: &FileKey) -> Reply {
+        self.files.evict(key).await;
+        self.orders.look();
+        self.leftovers.notify_one();
+        Reply::empty()
+    }
+
+    /// Has the other storages of the group look for what is new.
+    pub(crate) fn tell_peers(&self, key: &FileKey) {
+        if self.replicates {
+            self.peers.tell(key);
+        }
     }
 }
 
@@ -80,12 +105,17 @@ impl Service for StorageService {
             Command::Stat => self.stat(&FileKey::decode(&connection.whole_body().await?)?).await,
             Command::Download => {
                 let request = Download::decode(&connection.whole_body().await?)?;
-                self.download(connection, &request, Checksum::UNKNOWN).await
+                self.download(connection, &request, Checksum::UNKNOWN, Reach::Group).await
             }
             Command::Read => {
                 let request = Read::decode(&connection.whole_body().await?)?;
-                self.download(connection, &request.download, request.expected).await
+                self.download(connection, &request.download, request.expected, Reach::Group).await
             }
+            Command::Fetch => {
+                let request = Read::decode(&connection.whole_body().await?)?;
+                self.download(connection, &request.download, request.expected, Reach::Here).await
+            }
+            Command::Notice => Ok(self.notice(&FileKey::decode(&connection.whole_body().await?)?).await),
             other => Err(Failure::bad_request(format!("{} is not for a storage", other.name())).into()),
         }
     }

@@ -75,6 +75,7 @@ impl StorageService {
         tracing::info!(peer = %connection.peer(), file = %key, size = attributes.size, blake3 = %attributes.blake3,
             "uploaded");
         self.counters.uploads.add(1);
+        self.tell_peers(&key);
         Ok(attributes)
     }
 

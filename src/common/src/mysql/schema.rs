@@ -40,10 +40,11 @@ pub(super) async fn bring_up(
     if !migrate {
         return Err(refused(format!(
             "the {0} tables have version {1}, this program needs {2}: run it with --migrate as an account that may \
-             CREATE, ALTER and INDEX, or mysql < sql/mysql/{0}.sql",
+             CREATE, ALTER and INDEX, or cat {3} | mysql",
             schema.component,
             found.version,
             schema.mysql.len(),
+            missing_scripts(schema, found.version),
         )));
     }
     let lacking =
@@ -64,6 +65,15 @@ pub(super) async fn bring_up(
         }),
         Err(error) => Err(error),
     }
+}
+
+/// The files of those scripts that lead on from a version, in their order.
+fn missing_scripts(schema: &Schema, version: usize) -> String {
+    let file = |version: usize| match version {
+        1 => format!("sql/mysql/{}.sql", schema.component),
+        version => format!("sql/mysql/{}-{version}.sql", schema.component),
+    };
+    (version + 1..=schema.mysql.len()).map(file).collect::<Vec<_>>().join(" ")
 }
 
 /// What is there, in a sentence.
@@ -243,6 +253,22 @@ fn statements(script: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_scripts_that_are_missing_are_named() {
+        let schema = Schema {
+            component: "storage",
+            sqlite: &[],
+            mysql: &["", "", ""],
+            mysql_database: "tnv_storagedb",
+            older: &[],
+        };
+        assert_eq!(
+            missing_scripts(&schema, 0),
+            "sql/mysql/storage.sql sql/mysql/storage-2.sql sql/mysql/storage-3.sql"
+        );
+        assert_eq!(missing_scripts(&schema, 2), "sql/mysql/storage-3.sql");
+    }
 
     #[test]
     fn scripts_are_taken_apart() {

@@ -4,8 +4,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use deadpool::managed::{self, Metrics, Object, Pool, PoolError, RecycleResult};
+use mysql_async::consts::StatusFlags;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, DriverError, Error, Opts, OptsBuilder};
+use mysql_async::{Conn, DriverError, Error, Opts, OptsBuilder, ServerError};
 use tokio::time::{Instant, timeout};
 
 use super::fault::{Fault, plain};
@@ -23,6 +24,9 @@ const SETTINGS: [&str; 2] = [
     // Statements look at what is committed, and lock rows, not the gaps between them.
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
 ];
+
+/// The error of a transaction that others got in the way of.
+const CONFLICT: u16 = 1213;
 
 /// A server and what is known of it.
 #[derive(Debug)]
@@ -137,8 +141,8 @@ impl Server {
         health.is_read_only = is_read_only;
     }
 
-    /// Runs work on a connection. `in_doubt` becomes true when a commit was sent and not answered; work that runs
-    /// when it is true is told so.
+    /// Runs work on a connection. `in_doubt` becomes true when a commit was sent and not answered, or the transaction got
+    /// lost; work that runs when it is true is told so.
     pub(super) async fn attempt<W: Work>(
         &self,
         work: &W,
@@ -173,6 +177,7 @@ impl Server {
                     return Err(self.left(fault));
                 }
                 fault => {
+                    *in_doubt |= step == Step::Lost;
                     if step == Step::RolledBack || kind != Kind::Write {
                         lease.give_back();
                     }
@@ -214,6 +219,8 @@ enum Step {
     Work,
     Commit,
     RolledBack,
+    /// The transaction ended by itself in the middle of the work.
+    Lost,
 }
 
 async fn run<W: Work>(
@@ -228,6 +235,13 @@ async fn run<W: Work>(
     }
     connection.query_drop("START TRANSACTION").await?;
     match work.run(connection, again).await {
+        // A node of a Galera cluster may give a transaction up for another node's while a statement is being prepared, and
+        // not say so: what followed was committed by itself, so the work is repeated like one that was committed unheard.
+        Ok(_) if !is_in_transaction(connection) => {
+            *step = Step::Lost;
+            let message = "the transaction was given up in its middle".to_owned();
+            Err(Error::Server(ServerError { code: CONFLICT, message, state: "40001".to_owned() }))
+        }
         Ok(output) => {
             *step = Step::Commit;
             connection.query_drop("COMMIT").await?;
@@ -241,6 +255,12 @@ async fn run<W: Work>(
             Err(error)
         }
     }
+}
+
+/// Whether the last statement was one of a transaction.
+fn is_in_transaction(connection: &Conn) -> bool {
+    let last = connection.last_ok_packet();
+    last.is_none_or(|ok| ok.status_flags().contains(StatusFlags::SERVER_STATUS_IN_TRANS))
 }
 
 /// A connection that is closed, not given back, unless its work came to an end: whoever waits for an answer may give

@@ -1,8 +1,13 @@
 //! What every catalog must do.
 
+mod copies;
+
 use tnv_proto::{Checksum, FileKey, ListOrder};
 
-use super::{Catalog, Leftover, Location, NewFile, Page, Position, StorageRow};
+use super::{Backlog, Catalog, Leftover, Location, MemberState, NewFile, Page, Position, StorageRow};
+use crate::config::Replication;
+
+pub use copies::copies_contract;
 
 fn file(user: &str, id: &str, path: &str) -> NewFile {
     NewFile {
@@ -156,13 +161,18 @@ pub async fn contract(one: &dyn Catalog, two: &dyn Catalog) {
             group: "group001".to_owned(),
             host: "alpha".to_owned(),
             address: "127.0.0.1:23000".to_owned(),
+            replication: Replication::None,
             seen_ms,
         };
-        one.register(row).await.expect(ok);
+        assert_eq!(one.register(row).await.expect(ok), MemberState::Active);
     }
     assert!(two.knows_storage("one").await.expect(ok));
     let at = ("alpha", "127.0.0.1:23000");
     assert_eq!(two.other_storage_at(at.0, at.1).await.expect(ok).as_deref(), Some("one"));
     assert_eq!(one.other_storage_at(at.0, at.1).await.expect(ok), None, "itself is no other");
     assert_eq!(two.other_storage_at(at.0, "127.0.0.1:1").await.expect(ok), None);
+
+    // Who does not replicate is no member and orders nothing.
+    assert!(one.members().await.expect(ok).is_empty());
+    assert_eq!(two.backlog().await.expect(ok), Backlog::default());
 }

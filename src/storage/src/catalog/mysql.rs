@@ -1,8 +1,10 @@
 //! The catalog in MySQL. Under load, look-ups go together in one statement, and inserts and deletes in one transaction.
 
 mod change;
+mod copies;
 mod find;
 mod list;
+mod members;
 mod storage;
 
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use tnv_common::batch::Batcher;
+use tnv_common::clock;
 use tnv_common::database::DbError;
 use tnv_common::mysql::prelude::FromValue;
 use tnv_common::mysql::{DriverError, Error, MySql, Row, Value};
@@ -17,12 +20,17 @@ use tnv_proto::{AppId, FileKey, UserId};
 use tokio::runtime::Handle;
 
 use self::change::{Change, Changes};
+use self::copies::{BacklogOf, Clear, Enlist, Holders, Land, Pending, PendingOf, Postpone};
 use self::find::{Finds, Taken, read_row};
 use self::list::List;
+use self::members::{Members, Register, RemoveRows, SetState};
 use self::storage::{
-    Forget, HasCopy, KnowsStorage, LastPathIndex, Leftovers, MarkDamaged, OtherStorageAt, Register, Seal,
+    Forget, HasCopy, KnowsStorage, LastPathIndex, Leftovers, MarkDamaged, OtherStorageAt, Seal,
 };
-use super::{Catalog, FileRow, Leftover, NewFile, Page, StorageRow};
+use super::{
+    Backlog, Catalog, Enlisted, FileRow, LandedCopy, Leftover, Member, MemberState, Membership, NewFile,
+    Page, PendingCopy, StorageRow,
+};
 
 /// Transactions of changes at a time: one is filled while the other is being committed. With more of them each would have
 /// fewer changes, which costs more than it brings.
@@ -38,23 +46,28 @@ const BUCKETS: [usize; 6] = [32, 16, 8, 4, 2, 1];
 /// How many ids a statement looks for, at most.
 const LONGEST_LIST: usize = 64;
 
+/// Rows of each kind of a removed storage that go in one transaction.
+const REMOVED_AT_ONCE: u64 = 1000;
+
 /// A row that is there already.
 const DUPLICATE: u16 = 1062;
 
-/// The catalog in MySQL, as the storage with this identity uses it.
+/// The catalog in MySQL, as one storage uses it.
 pub struct MySqlCatalog {
     db: MySql,
     storage: Arc<str>,
+    membership: Arc<Membership>,
     changes: Batcher<Changes>,
     finds: Batcher<Finds>,
     taken: Batcher<Taken>,
 }
 
 impl MySqlCatalog {
-    /// The catalog for the storage with this identity. Needs a runtime.
-    pub fn new(db: MySql, storage: &str) -> MySqlCatalog {
-        let (storage, max_batch): (Arc<str>, _) = (storage.into(), db.max_batch());
-        let changes = Changes { db: db.clone(), storage: storage.clone() };
+    /// The catalog for this storage. Needs a runtime.
+    pub fn new(db: MySql, membership: Membership) -> MySqlCatalog {
+        let (storage, max_batch): (Arc<str>, _) = (membership.storage.as_str().into(), db.max_batch());
+        let membership = Arc::new(membership);
+        let changes = Changes { db: db.clone(), membership: membership.clone() };
         let finds = Finds { db: db.clone(), storage: storage.clone() };
         let taken = Taken { db: db.clone() };
         let change_lanes = if max_batch > 1 { CHANGE_LANES } else { SINGLE_CHANGE_LANES };
@@ -64,6 +77,7 @@ impl MySqlCatalog {
             taken: Batcher::start(taken, FIND_LANES, max_batch),
             db,
             storage,
+            membership,
         }
     }
 }
@@ -95,11 +109,15 @@ fn repeated(one: &str, count: usize) -> String {
 
 /// A column of a row; an error where its value is of another kind, which only another program's table has.
 fn column<T: FromValue>(row: &mut Row, name: &str) -> Result<T, Error> {
-    let broken = |value| Error::Driver(DriverError::FromValue { value });
     match row.take_opt::<T, _>(name) {
         Some(value) => value.map_err(|error| broken(error.0)),
         None => Err(broken(Value::NULL)),
     }
+}
+
+/// The error of a column that holds what it should not.
+fn broken(value: Value) -> Error {
+    Error::Driver(DriverError::FromValue { value })
 }
 
 #[async_trait]
@@ -129,7 +147,8 @@ impl Catalog for MySqlCatalog {
     }
 
     async fn mark_damaged(&self, path_index: u32, path: &str) -> Result<bool, DbError> {
-        self.db.write(&MarkDamaged { storage: &self.storage, path_index, path }).await
+        let (membership, now_ms) = (&*self.membership, clock::unix_millis());
+        self.db.write(&MarkDamaged { membership, path_index, path, now_ms }).await
     }
 
     async fn has_copy(&self, path_index: u32, path: &str) -> Result<bool, DbError> {
@@ -160,228 +179,59 @@ impl Catalog for MySqlCatalog {
         self.db.read(&OtherStorageAt { host, address, own: &self.storage }).await
     }
 
-    async fn register(&self, storage: StorageRow) -> Result<(), DbError> {
+    async fn register(&self, storage: StorageRow) -> Result<MemberState, DbError> {
         self.db.write(&Register(&storage)).await
+    }
+
+    async fn members(&self) -> Result<Vec<Member>, DbError> {
+        self.db.read(&Members(&self.membership.group)).await
+    }
+
+    async fn holders(&self, key: &FileKey) -> Result<Vec<String>, DbError> {
+        self.db.read(&Holders { key, storage: &self.storage }).await
+    }
+
+    async fn pending(&self, now_ms: i64, limit: u32) -> Result<Vec<PendingCopy>, DbError> {
+        let storage = &*self.storage;
+        let (pending, orphans) = self.db.read(&Pending { storage, now_ms, limit }).await?;
+        if !orphans.is_empty() {
+            self.db.write(&Clear { storage, orphans: &orphans }).await?;
+        }
+        Ok(pending)
+    }
+
+    async fn pending_of(&self, key: &FileKey) -> Result<Option<PendingCopy>, DbError> {
+        self.db.read(&PendingOf { key, storage: &self.storage }).await
+    }
+
+    async fn land(&self, copy: LandedCopy) -> Result<bool, DbError> {
+        self.db.write(&Land { copy: &copy, storage: &self.storage }).await
+    }
+
+    async fn postpone(&self, key: &FileKey, next_try_ms: i64) -> Result<(), DbError> {
+        self.db.write(&Postpone { key, storage: &self.storage, next_try_ms }).await
+    }
+
+    async fn backlog(&self) -> Result<Backlog, DbError> {
+        self.db.read(&BacklogOf(&self.storage)).await
+    }
+
+    async fn enlist(&self, after: Option<Enlisted>, limit: u32) -> Result<(u64, Option<Enlisted>), DbError> {
+        let after = after.unwrap_or(Enlisted::START);
+        let (membership, now_ms) = (&*self.membership, clock::unix_millis());
+        self.db.write(&Enlist { membership, after, limit, now_ms }).await
+    }
+
+    async fn set_state(&self, state: MemberState) -> Result<(), DbError> {
+        self.db.write(&SetState { storage: &self.storage, state }).await
+    }
+
+    async fn remove_member(&self, id: &str) -> Result<(), DbError> {
+        self.db.write(&SetState { storage: id, state: MemberState::Removed }).await?;
+        while !self.db.write(&RemoveRows { storage: id, limit: REMOVED_AT_ONCE }).await? {}
+        Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use tnv_common::config::Settings;
-    use tnv_common::database::{Database, DatabaseConfig};
-    use tnv_proto::Checksum;
-    use tnv_testbed::{Galera, MariaDb, installed};
-
-    use super::super::{Location, SCHEMA, contract};
-    use super::*;
-
-    #[test]
-    fn rows_are_dealt_out_to_few_sizes() {
-        let sizes = |count: usize| buckets(&vec![(); count]).map(<[()]>::len).collect::<Vec<_>>();
-        assert_eq!(sizes(0), [0; 0]);
-        assert_eq!(sizes(1), [1]);
-        assert_eq!(sizes(11), [8, 2, 1]);
-        assert_eq!(sizes(75), [32, 32, 8, 2, 1]);
-    }
-
-    #[test]
-    fn lists_of_ids_have_few_lengths() {
-        let lengths = [1, 2, 8, 9, 64].map(|count| listed(&vec!["a"; count]).1.len());
-        assert_eq!(lengths, [1, 8, 8, 64, 64]);
-        let (marks, values) = listed(&["a", "b"]);
-        assert_eq!(marks, "?, ?, ?, ?, ?, ?, ?, ?");
-        assert_eq!((&values[0], &values[1], &values[7]), (&"a".into(), &"b".into(), &"b".into()));
-    }
-
-    async fn open(server: &MariaDb, storage: &str) -> Arc<MySqlCatalog> {
-        let mut settings = Settings::built_in("storage");
-        settings.set("database.url", &server.url(), "test");
-        match DatabaseConfig::read(&mut settings).open(&SCHEMA).await.unwrap() {
-            Database::MySql(db) => Arc::new(MySqlCatalog::new(db, storage)),
-            Database::Sqlite(_) => unreachable!("the address is a server's"),
-        }
-    }
-
-    fn file(user: &str, id: &str, path: &str) -> NewFile {
-        NewFile {
-            key: FileKey::new("tnvideo", user, id).unwrap(),
-            group: "group001".to_owned(),
-            file_path: format!("../data/{path}"),
-            path_index: 0,
-            path: path.to_owned(),
-            size: 7,
-            created_ms: 1,
-            crc32: u32::MAX,
-            blake3: Checksum([7; 32]),
-            content_type: "video/mp4".to_owned(),
-            name: "电影 🎬.mp4".to_owned(),
-        }
-    }
-
-    #[tokio::test]
-    async fn mysql_keeps_the_contract() {
-        if installed(&["mariadbd"]) {
-            let server = MariaDb::start();
-            contract(&*open(&server, "one").await, &*open(&server, "two").await).await;
-        }
-    }
-
-    #[tokio::test]
-    async fn the_nodes_of_a_galera_cluster_keep_the_contract() {
-        if installed(Galera::PROGRAMS) {
-            let cluster = Galera::start(2);
-            contract(&*open(cluster.node(0), "one").await, &*open(cluster.node(1), "two").await).await;
-        }
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn of_many_at_once_each_gets_its_own_outcome() {
-        if !installed(&["mariadbd"]) {
-            return;
-        }
-        let server = MariaDb::start();
-        let catalogs = [open(&server, "one").await, open(&server, "two").await];
-        // Each id twice, at different storages, over all three tables.
-        let inserts: Vec<_> = (0..400)
-            .map(|n| {
-                let (catalog, id) = (catalogs[n % 2].clone(), n / 2);
-                let new = file(&format!("user{}", id % 5), &format!("file{id}"), &format!("000/000/000/{n}"));
-                tokio::spawn(async move { (id, catalog.insert(new).await.unwrap()) })
-            })
-            .collect();
-        let mut added = vec![0; 200];
-        for insert in inserts {
-            let (id, is_added) = insert.await.unwrap();
-            added[id] += usize::from(is_added);
-        }
-        assert_eq!(added, [1; 200], "one of two gets an id");
-        assert_eq!(server.query("SELECT COUNT(*) FROM tnv_storagedb.t_copy").trim(), "200");
-
-        let deletes: Vec<_> = (0..400)
-            .map(|n| {
-                let (catalog, id) = (catalogs[n % 2].clone(), n / 2);
-                let key = FileKey::new("tnvideo", &format!("user{}", id % 5), &format!("file{id}")).unwrap();
-                tokio::spawn(async move {
-                    let seen = catalog.find(&key).await.unwrap();
-                    (id, seen, catalog.delete(&key, None).await.unwrap())
-                })
-            })
-            .collect();
-        let mut deleted = vec![0; 200];
-        for delete in deletes {
-            let (id, seen, is_deleted) = delete.await.unwrap();
-            assert!(seen.is_none_or(|row| row.name == "电影 🎬.mp4" && row.crc32 == u32::MAX));
-            deleted[id] += usize::from(is_deleted);
-        }
-        assert_eq!(deleted, [1; 200], "one of two deletes a file");
-        assert_eq!(server.query("SELECT DISTINCT state FROM tnv_storagedb.t_copy").trim(), "deleting");
-    }
-
-    #[tokio::test]
-    async fn an_insert_that_was_committed_unheard_succeeds_when_it_is_repeated() {
-        if !installed(&["mariadbd"]) {
-            return;
-        }
-        let server = MariaDb::start();
-        let catalog = open(&server, "one").await;
-        let new = file("tnv001", "a", "000/000/000/a");
-        assert!(catalog.insert(new.clone()).await.unwrap());
-        assert!(catalog.insert(new.clone()).await.unwrap(), "the same copy again");
-        let other = NewFile { path: "000/000/000/b".to_owned(), ..new };
-        assert!(!catalog.insert(other).await.unwrap(), "another copy");
-    }
-
-    /// As the older system makes its tables, of the given character set.
-    fn make_older(server: &MariaDb, charset: &str) {
-        server.execute("DROP DATABASE IF EXISTS tnv_storagedb; CREATE DATABASE tnv_storagedb");
-        for n in 1..=3 {
-            server.execute(&format!(
-                "CREATE TABLE tnv_storagedb.t_file_0{n} (id VARCHAR(128) PRIMARY KEY, appid VARCHAR(16), userid VARCHAR(255),
-                     status INT DEFAULT 0, file_path VARCHAR(255), file_size BIGINT,
-                     create_time TIMESTAMP DEFAULT CURRENT_TIMESTAMP, update_time TIMESTAMP NULL) CHARSET {charset}"
-            ));
-        }
-        server.execute(
-            "INSERT INTO tnv_storagedb.t_file_02 (id, appid, userid, file_path, file_size)
-             VALUES ('Old', 'tnvideo', 'tnv001', '../data/000/000/0A1/5F6E7AD2_1FF', 7)",
-        );
-    }
-
-    #[tokio::test]
-    async fn an_older_database_is_served_and_goes_on_being_filled_by_its_servers() {
-        if !installed(&["mariadbd"]) {
-            return;
-        }
-        let server = MariaDb::start();
-        for charset in ["latin1", "utf8mb3", "utf8mb4"] {
-            make_older(&server, charset);
-            let catalog = open(&server, "one").await;
-            let key = |id: &str| FileKey::new("tnvideo", "tnv001", id).unwrap();
-            let row = catalog.find(&key("Old")).await.unwrap().unwrap();
-            assert_eq!(row.location, Location::Written("../data/000/000/0A1/5F6E7AD2_1FF".to_owned()));
-            assert_eq!((row.size, row.created_ms, row.checksum().is_known()), (7, 0, false));
-            assert_eq!(catalog.find(&key("old")).await.unwrap(), None, "letters differ in case");
-            assert!(catalog.insert(file("tnv001", "new", "000/000/000/new")).await.unwrap());
-            assert!(matches!(
-                catalog.find(&key("new")).await.unwrap().unwrap().location,
-                Location::Here { .. }
-            ));
-            server.execute(
-                "INSERT INTO tnv_storagedb.t_file_02 SET id = 'later', appid = 'tnvideo', userid = 'tnv001',
-                     file_path = '../data/000/000/000/5F6E7AD2_000', file_size = 9",
-            );
-            assert_eq!(catalog.find(&key("later")).await.unwrap().unwrap().size, 9);
-            let place = Leftover { path_index: 0, path: "000/000/0A1/5F6E7AD2_1FF".to_owned() };
-            assert!(catalog.delete(&key("Old"), Some(place.clone())).await.unwrap());
-            assert_eq!(catalog.leftovers(None, 9).await.unwrap(), [place]);
-        }
-    }
-
-    #[tokio::test]
-    async fn the_script_may_be_run_by_hand_twice() {
-        if !installed(&["mariadbd"]) {
-            return;
-        }
-        let server = MariaDb::start();
-        make_older(&server, "utf8mb3");
-        for _ in 0..2 {
-            server.load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sql/mysql/storage.sql"));
-        }
-        let catalog = open(&server, "one").await;
-        assert!(catalog.insert(file("tnv001", "new", "000/000/000/new")).await.unwrap());
-    }
-
-    #[tokio::test]
-    async fn lists_and_leftovers_use_their_indexes() {
-        if !installed(&["mariadbd"]) {
-            return;
-        }
-        let server = MariaDb::start();
-        let catalog = open(&server, "one").await;
-        assert!(catalog.insert(file("tnv001", "new", "000/000/000/new")).await.unwrap());
-        server.execute(
-            "INSERT INTO tnv_storagedb.t_file_02 (id, appid, userid, file_path, file_size, created_ms, file_name)
-             SELECT seq, 'tnvideo', CONCAT('u', seq % 3), 'x', 1, seq, CONCAT('n', seq) FROM tnv_storagedb.seq_1_to_3000;
-             ANALYZE TABLE tnv_storagedb.t_file_02",
-        );
-        let plan = |query: &str| server.query(&format!("EXPLAIN FORMAT=JSON {query}"));
-        let of = "FROM tnv_storagedb.t_file_02 f WHERE f.appid = 'tnvideo' AND f.userid = 'u1'";
-        let newest = plan(&format!(
-            "SELECT f.id {of} AND (f.listed_ms < 900 OR (f.listed_ms = 900 AND f.id < 'x'))
-             ORDER BY f.appid DESC, f.userid DESC, f.listed_ms DESC, f.id DESC LIMIT 10"
-        ));
-        assert!(newest.contains("\"key\": \"i_age\"") && !newest.contains("filesort"), "{newest}");
-        let prefix = plan(&format!(
-            "SELECT f.id {of} AND f.listed_name LIKE 'n12%' ORDER BY f.listed_name, f.id LIMIT 10"
-        ));
-        assert!(prefix.contains("\"key\": \"i_name\""), "{prefix}");
-        let filled = storage::LEFTOVERS
-            .replace("FROM t_copy", "FROM tnv_storagedb.t_copy")
-            .replace("LIMIT ?", "LIMIT 9")
-            .replace('?', "'1'");
-        let leftovers = plan(&filled);
-        assert!(leftovers.contains("\"key\": \"i_state\"") && !leftovers.contains("filesort"), "{leftovers}");
-    }
-}
+mod tests;

@@ -7,7 +7,10 @@ use async_trait::async_trait;
 use tnv_common::database::DbError;
 use tnv_proto::{AppId, FileKey, UserId};
 
-use super::{Catalog, FileRow, Leftover, NewFile, Page, StorageRow};
+use super::{
+    Backlog, Catalog, Enlisted, FileRow, LandedCopy, Leftover, Member, MemberState, NewFile, Page,
+    PendingCopy, StorageRow,
+};
 
 type Insert = Box<dyn Fn(&NewFile) -> Result<bool, DbError> + Send + Sync>;
 
@@ -96,7 +99,47 @@ impl Catalog for Scripted {
         Err(DbError::Closed)
     }
 
-    async fn register(&self, _: StorageRow) -> Result<(), DbError> {
+    async fn register(&self, _: StorageRow) -> Result<MemberState, DbError> {
+        Err(DbError::Closed)
+    }
+
+    async fn members(&self) -> Result<Vec<Member>, DbError> {
+        Err(DbError::Closed)
+    }
+
+    async fn holders(&self, _: &FileKey) -> Result<Vec<String>, DbError> {
+        Err(DbError::Closed)
+    }
+
+    async fn pending(&self, _: i64, _: u32) -> Result<Vec<PendingCopy>, DbError> {
+        Err(DbError::Closed)
+    }
+
+    async fn pending_of(&self, _: &FileKey) -> Result<Option<PendingCopy>, DbError> {
+        Err(DbError::Closed)
+    }
+
+    async fn land(&self, _: LandedCopy) -> Result<bool, DbError> {
+        Err(DbError::Closed)
+    }
+
+    async fn postpone(&self, _: &FileKey, _: i64) -> Result<(), DbError> {
+        Err(DbError::Closed)
+    }
+
+    async fn backlog(&self) -> Result<Backlog, DbError> {
+        Err(DbError::Closed)
+    }
+
+    async fn enlist(&self, _: Option<Enlisted>, _: u32) -> Result<(u64, Option<Enlisted>), DbError> {
+        Err(DbError::Closed)
+    }
+
+    async fn set_state(&self, _: MemberState) -> Result<(), DbError> {
+        Err(DbError::Closed)
+    }
+
+    async fn remove_member(&self, _: &str) -> Result<(), DbError> {
         Err(DbError::Closed)
     }
 }

@@ -1,15 +1,21 @@
 //! The catalog in SQLite.
 
+mod copies;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use tnv_common::clock;
 use tnv_common::database::DbError;
 use tnv_common::sqlite::Sqlite;
 use tnv_proto::{AppId, FileKey, ListOrder, UserId};
 
-use super::{Catalog, FileRow, Leftover, Location, NewFile, Page, Position, StorageRow};
+use super::{
+    Backlog, Catalog, Enlisted, FileRow, LandedCopy, Leftover, Location, Member, MemberState, Membership,
+    NewFile, Page, PendingCopy, Position, StorageRow,
+};
 use crate::layout::table_of;
 
 /// Adds a file's row, unless its id is taken.
@@ -25,17 +31,24 @@ macro_rules! insert_statement {
     };
 }
 
-/// The catalog in SQLite, as the storage with this identity uses it.
+/// Rows of a removed storage that go in one transaction.
+const REMOVED_AT_ONCE: u32 = 1000;
+
+/// The catalog in SQLite, as one storage uses it.
 #[derive(Debug, Clone)]
 pub struct SqliteCatalog {
     db: Sqlite,
-    storage: String,
+    membership: Arc<Membership>,
 }
 
 impl SqliteCatalog {
-    /// The catalog for the storage with this identity.
-    pub fn new(db: Sqlite, storage: &str) -> SqliteCatalog {
-        SqliteCatalog { db, storage: storage.to_owned() }
+    /// The catalog for this storage.
+    pub fn new(db: Sqlite, membership: Membership) -> SqliteCatalog {
+        SqliteCatalog { db, membership: Arc::new(membership) }
+    }
+
+    fn storage(&self) -> String {
+        self.membership.storage.clone()
     }
 }
 
@@ -46,7 +59,8 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<FileRow> {
             Location::Damaged { path_index: row.get("path_index")?, path }
         }
         Some(path) => Location::Here { path_index: row.get("path_index")?, path },
-        None if row.get("copies")? => Location::Elsewhere,
+        None if row.get::<_, Option<String>>("blake3")?.is_some() => Location::Elsewhere,
+        // Rows of the older system have neither checksums nor copies.
         None => Location::Written(row.get("file_path")?),
     };
     let size: i64 = row.get("file_size")?;
@@ -77,8 +91,7 @@ fn find_statement(table: u8) -> String {
          FROM t_file_0{table} f
          LEFT JOIN t_copy c ON c.file_table = {table} AND c.file_id = f.id AND c.storage = ?
                            AND c.state IN ('present', 'damaged')
-         WHERE f.id = ? AND f.appid = ? AND f.userid = ?",
-        COLUMNS = columns(table)
+         WHERE f.id = ? AND f.appid = ? AND f.userid = ?"
     )
 }
 
@@ -129,8 +142,7 @@ fn list_statement(table: u8, order: ListOrder) -> String {
          LEFT JOIN t_copy c ON c.file_table = {table} AND c.file_id = f.id AND c.storage = ?1
                            AND c.state IN ('present', 'damaged')
          WHERE f.appid = ?2 AND f.userid = ?3
-           AND {place} LIMIT ?7",
-        COLUMNS = columns(table)
+           AND {place} LIMIT ?7"
     )
 }
 
@@ -151,16 +163,10 @@ fn behind(prefix: &str) -> Value {
     Value::Blob(Vec::new())
 }
 
-/// What [`read_row`] reads, of `t_file_0N f` and `t_copy c`. Other copies count only where there is none here.
-fn columns(table: u8) -> String {
-    format!(
-        "f.file_size, f.file_path, f.created_ms, f.crc32, f.blake3, f.content_type, f.file_name, c.path_index, c.path,
-         c.state,
-         CASE WHEN c.path IS NULL
-              THEN EXISTS (SELECT 1 FROM t_copy o WHERE o.file_table = {table} AND o.file_id = f.id
-                           AND o.state <> 'deleting') END AS copies"
-    )
-}
+/// What [`read_row`] reads, of `t_file_0N f` and `t_copy c`.
+const COLUMNS: &str =
+    "f.file_size, f.file_path, f.created_ms, f.crc32, f.blake3, f.content_type, f.file_name,
+    c.path_index, c.path, c.state";
 
 fn is_taken(connection: &Connection, key: &FileKey) -> rusqlite::Result<bool> {
     let table = table_of(&key.user);
@@ -172,7 +178,7 @@ fn is_taken(connection: &Connection, key: &FileKey) -> rusqlite::Result<bool> {
 /// One for each table.
 const INSERTS: [&str; 3] = [insert_statement!(1), insert_statement!(2), insert_statement!(3)];
 
-fn insert(tx: &Connection, file: &NewFile, storage: &str) -> rusqlite::Result<bool> {
+fn insert(tx: &Connection, file: &NewFile, membership: &Membership) -> rusqlite::Result<bool> {
     let key = &file.key;
     let table = table_of(&key.user);
     let added = tx.prepare_cached(INSERTS[usize::from(table - 1)])?.execute(params![
@@ -191,12 +197,26 @@ fn insert(tx: &Connection, file: &NewFile, storage: &str) -> rusqlite::Result<bo
     if added == 0 {
         return Ok(false);
     }
+    insert_copy(tx, &membership.storage, file.path_index, &file.path, key)?;
+    if membership.replicates {
+        copies::order(tx, file, membership)?;
+    }
+    Ok(true)
+}
+
+fn insert_copy(
+    tx: &Connection,
+    storage: &str,
+    path_index: u32,
+    path: &str,
+    key: &FileKey,
+) -> rusqlite::Result<()> {
     tx.prepare_cached(
         "INSERT INTO t_copy (storage, path_index, path, file_table, file_id, state)
          VALUES (?, ?, ?, ?, ?, 'present')",
     )?
-    .execute(params![storage, file.path_index, file.path, table, key.file.as_str()])?;
-    Ok(true)
+    .execute(params![storage, path_index, path, table_of(&key.user), key.file.as_str()])?;
+    Ok(())
 }
 
 fn delete(
@@ -214,6 +234,7 @@ fn delete(
     }
     tx.prepare_cached("UPDATE t_copy SET state = 'deleting' WHERE file_table = ? AND file_id = ?")?
         .execute(params![table, key.file.as_str()])?;
+    copies::cancel(tx, table, key.file.as_str())?;
     if let Some(place) = uncounted {
         tx.prepare_cached(
             "INSERT OR IGNORE INTO t_copy (storage, path_index, path, file_table, file_id, state)
@@ -237,15 +258,6 @@ fn seal(tx: &Connection, storage: &str, path_index: u32, path: &str) -> rusqlite
     .query_row(params![storage, path_index, path], |row| row.get(0))
 }
 
-fn mark_damaged(tx: &Connection, storage: &str, path_index: u32, path: &str) -> rusqlite::Result<bool> {
-    tx.prepare_cached(
-        "UPDATE t_copy SET state = 'damaged'
-         WHERE storage = ? AND path_index = ? AND path = ? AND state = 'present'",
-    )?
-    .execute(params![storage, path_index, path])
-    .map(|marked| marked > 0)
-}
-
 /// The index is partial, and SQLite uses it only where its condition stands word for word.
 const LEFTOVERS: &str = "SELECT path_index, path FROM t_copy INDEXED BY t_copy_to_settle
                          WHERE storage = ? AND state = 'deleting' AND state <> 'present' AND (path_index, path) > (?, ?)
@@ -255,7 +267,7 @@ const LEFTOVERS: &str = "SELECT path_index, path FROM t_copy INDEXED BY t_copy_t
 #[async_trait]
 impl Catalog for SqliteCatalog {
     async fn find(&self, key: &FileKey) -> Result<Option<FileRow>, DbError> {
-        let (key, storage) = (key.clone(), self.storage.clone());
+        let (key, storage) = (key.clone(), self.storage());
         self.db.read(move |connection| find(connection, &key, &storage)).await
     }
 
@@ -265,36 +277,35 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn list(&self, app: &AppId, user: &UserId, page: Page) -> Result<Vec<(String, FileRow)>, DbError> {
-        let (app, user, storage) = (app.clone(), user.clone(), self.storage.clone());
+        let (app, user, storage) = (app.clone(), user.clone(), self.storage());
         self.db.read(move |connection| list(connection, &app, &user, &page, &storage)).await
     }
 
     async fn insert(&self, file: NewFile) -> Result<bool, DbError> {
-        let storage = self.storage.clone();
-        self.db.write(move |tx| insert(tx, &file, &storage)).await
+        let membership = self.membership.clone();
+        self.db.write(move |tx| insert(tx, &file, &membership)).await
     }
 
     fn insert_all(&self, files: Vec<NewFile>) -> Vec<Result<bool, DbError>> {
-        let storage: Arc<str> = self.storage.as_str().into();
         let insert = |file: NewFile| {
-            let storage = storage.clone();
-            move |tx: &Connection| insert(tx, &file, &storage)
+            let membership = self.membership.clone();
+            move |tx: &Connection| insert(tx, &file, &membership)
         };
         self.db.write_all(files.into_iter().map(insert).collect())
     }
 
     async fn delete(&self, key: &FileKey, uncounted: Option<Leftover>) -> Result<bool, DbError> {
-        let (key, storage) = (key.clone(), self.storage.clone());
+        let (key, storage) = (key.clone(), self.storage());
         self.db.write(move |tx| delete(tx, &key, &storage, uncounted.as_ref())).await
     }
 
     async fn mark_damaged(&self, path_index: u32, path: &str) -> Result<bool, DbError> {
-        let (storage, path) = (self.storage.clone(), path.to_owned());
-        self.db.write(move |tx| mark_damaged(tx, &storage, path_index, &path)).await
+        let (membership, path, now) = (self.membership.clone(), path.to_owned(), clock::unix_millis());
+        self.db.write(move |tx| copies::mark_damaged(tx, &membership, path_index, &path, now)).await
     }
 
     async fn has_copy(&self, path_index: u32, path: &str) -> Result<bool, DbError> {
-        let (storage, path) = (self.storage.clone(), path.to_owned());
+        let (storage, path) = (self.storage(), path.to_owned());
         self.db
             .read(move |connection| {
                 connection
@@ -308,12 +319,12 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn seal(&self, path_index: u32, path: &str) -> Result<bool, DbError> {
-        let (storage, path) = (self.storage.clone(), path.to_owned());
+        let (storage, path) = (self.storage(), path.to_owned());
         self.db.write(move |tx| seal(tx, &storage, path_index, &path)).await
     }
 
     async fn leftovers(&self, after: Option<&Leftover>, limit: u32) -> Result<Vec<Leftover>, DbError> {
-        let storage = self.storage.clone();
+        let storage = self.storage();
         let (index, path) =
             after.map_or((-1, String::new()), |after| (i64::from(after.path_index), after.path.clone()));
         self.db
@@ -329,7 +340,7 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn forget(&self, gone: Vec<Leftover>) -> Result<(), DbError> {
-        let storage = self.storage.clone();
+        let storage = self.storage();
         self.db
             .write(move |tx| {
                 let mut forget = tx.prepare_cached(
@@ -344,7 +355,7 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn last_path_index(&self) -> Result<Option<u32>, DbError> {
-        let storage = self.storage.clone();
+        let storage = self.storage();
         self.db
             .read(move |connection| {
                 connection
@@ -366,7 +377,7 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn other_storage_at(&self, host: &str, address: &str) -> Result<Option<String>, DbError> {
-        let (host, address, own) = (host.to_owned(), address.to_owned(), self.storage.clone());
+        let (host, address, own) = (host.to_owned(), address.to_owned(), self.storage());
         self.db
             .read(move |connection| {
                 connection
@@ -379,121 +390,73 @@ impl Catalog for SqliteCatalog {
             .await
     }
 
-    async fn register(&self, row: StorageRow) -> Result<(), DbError> {
-        self.db
-            .write(move |tx| {
-                tx.execute(
-                    "INSERT INTO t_storage (id, group_name, host, address, state, created_ms, seen_ms)
-                     VALUES (?1, ?2, ?3, ?4, 'active', ?5, ?5)
-                     ON CONFLICT (id) DO UPDATE SET group_name = ?2, host = ?3, address = ?4, seen_ms = ?5",
-                    params![row.id, row.group, row.host, row.address, row.seen_ms],
-                )
-            })
-            .await?;
-        Ok(())
+    async fn register(&self, row: StorageRow) -> Result<MemberState, DbError> {
+        self.db.write(move |tx| copies::register(tx, &row)).await
+    }
+
+    async fn members(&self) -> Result<Vec<Member>, DbError> {
+        let membership = self.membership.clone();
+        self.db.read(move |connection| copies::members(connection, &membership.group)).await
+    }
+
+    async fn holders(&self, key: &FileKey) -> Result<Vec<String>, DbError> {
+        let (key, storage) = (key.clone(), self.storage());
+        self.db.read(move |connection| copies::holders(connection, &key, &storage)).await
+    }
+
+    async fn pending(&self, now_ms: i64, limit: u32) -> Result<Vec<PendingCopy>, DbError> {
+        let storage = self.storage();
+        let (pending, orphans) =
+            self.db.read(move |connection| copies::pending(connection, &storage, now_ms, limit)).await?;
+        if !orphans.is_empty() {
+            let storage = self.storage();
+            self.db.write(move |tx| copies::clear(tx, &storage, &orphans)).await?;
+        }
+        Ok(pending)
+    }
+
+    async fn pending_of(&self, key: &FileKey) -> Result<Option<PendingCopy>, DbError> {
+        let (key, storage) = (key.clone(), self.storage());
+        self.db.read(move |connection| copies::pending_of(connection, &key, &storage)).await
+    }
+
+    async fn land(&self, copy: LandedCopy) -> Result<bool, DbError> {
+        let storage = self.storage();
+        self.db.write(move |tx| copies::land(tx, &copy, &storage)).await
+    }
+
+    async fn postpone(&self, key: &FileKey, next_try_ms: i64) -> Result<(), DbError> {
+        let (key, storage) = (key.clone(), self.storage());
+        self.db.write(move |tx| copies::postpone(tx, &key, &storage, next_try_ms)).await
+    }
+
+    async fn backlog(&self) -> Result<Backlog, DbError> {
+        let storage = self.storage();
+        self.db.read(move |connection| copies::backlog(connection, &storage)).await
+    }
+
+    async fn enlist(&self, after: Option<Enlisted>, limit: u32) -> Result<(u64, Option<Enlisted>), DbError> {
+        let (membership, now) = (self.membership.clone(), clock::unix_millis());
+        let after = after.unwrap_or(Enlisted::START);
+        self.db.write(move |tx| copies::enlist(tx, &membership, after.clone(), limit, now)).await
+    }
+
+    async fn set_state(&self, state: MemberState) -> Result<(), DbError> {
+        let storage = self.storage();
+        self.db.write(move |tx| copies::set_state(tx, &storage, state)).await
+    }
+
+    async fn remove_member(&self, id: &str) -> Result<(), DbError> {
+        let removed = id.to_owned();
+        self.db.write(move |tx| copies::set_state(tx, &removed, MemberState::Removed)).await?;
+        loop {
+            let removed = id.to_owned();
+            if self.db.write(move |tx| copies::remove_rows(tx, &removed, REMOVED_AT_ONCE)).await? {
+                return Ok(());
+            }
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use rusqlite::StatementStatus;
-
-    use super::super::SCHEMA;
-    use super::*;
-
-    #[tokio::test]
-    async fn sqlite_keeps_the_contract() {
-        let folder = tempfile::tempdir().unwrap();
-        let db = Sqlite::open(&folder.path().join("tnv.db"), &SCHEMA).unwrap();
-        let open = |storage: &str| SqliteCatalog::new(db.clone(), storage);
-        super::super::contract(&open("one"), &open("two")).await;
-    }
-
-    #[tokio::test]
-    async fn a_look_up_is_planned_once_for_all_files() {
-        let folder = tempfile::tempdir().unwrap();
-        let db = Sqlite::open(&folder.path().join("tnv.db"), &SCHEMA).unwrap();
-        let plans = db.read(|connection| {
-            let key = FileKey::new("app", "user", "file").unwrap();
-            for _ in 0..3 {
-                find(connection, &key, "storage")?;
-            }
-            let statement = connection.prepare_cached(&find_statement(table_of(&key.user)))?;
-            Ok((statement.get_status(StatementStatus::Run), statement.get_status(StatementStatus::RePrepare)))
-        });
-        assert_eq!(plans.await.unwrap(), (3, 0));
-    }
-
-    #[tokio::test]
-    async fn leftovers_are_found_without_a_look_at_every_copy() {
-        let folder = tempfile::tempdir().unwrap();
-        let db = Sqlite::open(&folder.path().join("tnv.db"), &SCHEMA).unwrap();
-        let plan = db
-            .read(|connection| {
-                connection.query_row(&format!("EXPLAIN QUERY PLAN {LEFTOVERS}"), ("s", 0, "", 1), |row| {
-                    row.get::<_, String>("detail")
-                })
-            })
-            .await
-            .unwrap();
-        assert!(plan.contains("t_copy_to_settle"), "{plan}");
-    }
-
-    #[tokio::test]
-    async fn a_page_is_found_without_a_look_at_those_before_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let db = Sqlite::open(&folder.path().join("tnv.db"), &SCHEMA).unwrap();
-        for (order, search) in [
-            (ListOrder::Newest, "t_file_02_by_age (appid=? AND userid=? AND <expr><?)"),
-            (ListOrder::Name, "t_file_02_by_name (appid=? AND userid=? AND <expr>>? AND <expr><?)"),
-        ] {
-            let statement = format!("EXPLAIN QUERY PLAN {}", list_statement(2, order));
-            let plan: Vec<String> = db
-                .read(move |connection| {
-                    connection
-                        .prepare(&statement)?
-                        .query_map(["s", "a", "u", "p", "k", "i", "1"], |row| row.get("detail"))?
-                        .collect()
-                })
-                .await
-                .unwrap();
-            assert!(plan[0].contains(search), "{plan:?}");
-            assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{plan:?}");
-        }
-    }
-
-    #[test]
-    fn what_lies_behind_a_prefix() {
-        for (prefix, next) in [
-            ("a", "b"),
-            ("films/", "films0"),
-            ("z\u{7f}", "z\u{80}"),
-            ("\u{d7ff}", "\u{e000}"),
-            ("a\u{10ffff}", "b"),
-        ] {
-            assert_eq!(behind(prefix), Value::Text(next.to_owned()), "{prefix:?}");
-        }
-        for endless in ["", "\u{10ffff}"] {
-            assert_eq!(behind(endless), Value::Blob(Vec::new()), "{endless:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_row_of_the_older_system_is_found_where_it_says() {
-        let folder = tempfile::tempdir().unwrap();
-        let db = Sqlite::open(&folder.path().join("tnv.db"), &SCHEMA).unwrap();
-        db.write(|tx| {
-            tx.execute(
-                "INSERT INTO t_file_02 (id, appid, userid, status, file_path, file_size)
-                 VALUES ('old', 'tnvideo', 'tnv001', 0, '../data/000/000/0A1/5F6E7AD2_1FF', 7)",
-                [],
-            )
-        })
-        .await
-        .unwrap();
-        let key = FileKey::new("tnvideo", "tnv001", "old").unwrap();
-        let row = SqliteCatalog::new(db, "one").find(&key).await.unwrap().unwrap();
-        assert_eq!(row.location, Location::Written("../data/000/000/0A1/5F6E7AD2_1FF".to_owned()));
-        assert_eq!((row.size, row.checksum().is_known()), (7, false));
-    }
-}
+mod tests;

@@ -199,9 +199,12 @@ fn misfit(mark: &Mark, replication: Replication) -> Option<&'static str> {
         (true, Replication::None) => Some(
             "several storages share it, but replication is \"none\" here; set replication = \"shared-volume\"",
         ),
+        (true, Replication::Copies) => Some(
+            "several storages share it, but replication is \"copies\" here; set replication = \"shared-volume\"",
+        ),
         (false, Replication::SharedVolume) => Some(
             "it belongs to one storage alone, but replication is \"shared-volume\" here; \
-             set replication = \"none\" or name another folder",
+             set replication = \"copies\" or \"none\", or name another folder",
         ),
         _ => None,
     }

@@ -141,7 +141,7 @@ impl StorePath {
             MarkFile::open(root, replication)
         };
         let (file, mark) = match replication {
-            Replication::None => open(),
+            Replication::None | Replication::Copies => open(),
             Replication::SharedVolume => fresh::patiently(open),
         }
         .map_err(unusable)?;

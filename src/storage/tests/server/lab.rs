@@ -71,6 +71,13 @@ impl Lab {
         found
     }
 
+    /// The same of another folder, as full paths.
+    pub(crate) fn files_in(&self, store: &Path) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        walk(store, store, &mut found);
+        found.into_iter().map(|path| store.join(path)).collect()
+    }
+
     /// The only file in the store.
     pub(crate) fn only_file(&self) -> PathBuf {
         let files = self.files();

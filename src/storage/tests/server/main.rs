@@ -2,6 +2,7 @@
 
 mod lab;
 
+mod copies;
 mod deletes;
 mod downloads;
 mod labels;

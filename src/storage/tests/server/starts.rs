@@ -1,6 +1,7 @@
 //! What a start makes of what the last stop, or crash, has left.
 
 use tnv_common::database::DatabaseConfig;
+use tnv_storage::Replication;
 
 use crate::lab::{Lab, pattern, written};
 
@@ -81,4 +82,29 @@ async fn a_number_of_a_store_path_that_is_away_is_not_given_to_another() {
     lab.config.store_paths = vec![one, three, two];
     let storage = lab.start().await;
     assert_eq!(storage.download("kept").await.unwrap(), pattern(1000, 1));
+}
+
+#[tokio::test]
+async fn a_storage_that_was_removed_from_its_group_does_not_start() {
+    let mut lab = Lab::new().await;
+    lab.config.replication = Replication::Copies;
+    let storage = lab.start().await;
+    lab.sql()
+        .execute_batch(
+            "INSERT INTO t_storage (id, group_name, host, address, replication, state, created_ms, seen_ms)
+             SELECT 'other', group_name, 'h', 'a', 'copies', 'active', 1, 1 FROM t_storage",
+        )
+        .unwrap();
+    storage.upload("kept", &pattern(1000, 1)).await.unwrap();
+    assert_eq!(lab.count("SELECT count(*) FROM t_pending WHERE storage = 'other' AND file_size = 1000"), 1);
+    storage.stop().await;
+
+    lab.sql().execute_batch("UPDATE t_storage SET state = 'removed' WHERE id <> 'other'").unwrap();
+    let refused = loop {
+        match lab.try_start().await {
+            Err(error) if error.to_string().contains("in use") => tokio::task::yield_now().await,
+            outcome => break outcome.err().expect("it was removed").to_string(),
+        }
+    };
+    assert!(refused.contains("which was removed from its group"), "{refused}");
 }

@@ -9,8 +9,8 @@ use tnv_common::mysql::prelude::Queryable;
 use tnv_common::mysql::{Conn, Error, MySql, Value, Work};
 use tnv_proto::FileKey;
 
-use super::{DUPLICATE, LONGEST_LIST, buckets, listed, repeated};
-use crate::catalog::{Leftover, NewFile};
+use super::{DUPLICATE, LONGEST_LIST, buckets, copies, listed, repeated};
+use crate::catalog::{Leftover, Membership, NewFile};
 use crate::layout::table_of;
 
 /// A change of the catalog.
@@ -28,7 +28,7 @@ pub(super) enum Change {
 /// Changes that go together in one transaction.
 pub(super) struct Changes {
     pub(super) db: MySql,
-    pub(super) storage: Arc<str>,
+    pub(super) membership: Arc<Membership>,
 }
 
 #[async_trait]
@@ -38,13 +38,13 @@ impl Execute for Changes {
     type Outcome = bool;
 
     async fn execute(&self, changes: &[Change]) -> Result<Vec<bool>, DbError> {
-        self.db.write(&Apply { changes, storage: &self.storage }).await
+        self.db.write(&Apply { changes, membership: &self.membership }).await
     }
 }
 
 struct Apply<'a> {
     changes: &'a [Change],
-    storage: &'a str,
+    membership: &'a Membership,
 }
 
 /// A file to be added, and its place among the changes.
@@ -59,6 +59,9 @@ impl Work for Apply<'_> {
     async fn run(&self, connection: &mut Conn, again: bool) -> Result<Vec<bool>, Error> {
         let mut outcomes = vec![false; self.changes.len()];
         let mut added = Vec::new();
+        if again {
+            self.take_back_strays(connection).await?;
+        }
         for table in 1..=3 {
             for inserts in buckets(&self.inserts(table)) {
                 self.insert(connection, table, inserts, &mut added, &mut outcomes).await?;
@@ -66,6 +69,9 @@ impl Work for Apply<'_> {
         }
         for added in buckets(&added) {
             self.insert_copies(connection, added).await?;
+        }
+        if self.membership.replicates {
+            self.order_copies(connection, &added).await?;
         }
         added.iter().for_each(|(at, _)| outcomes[*at] = true);
         // Behind the copies: what was added just now may be removed again.
@@ -107,6 +113,24 @@ impl Apply<'_> {
         deletes
     }
 
+    /// Removes copies that an earlier run has left without their file: where a Galera node gives a transaction up and
+    /// does not say so, its beginning is undone and the rest stands.
+    async fn take_back_strays(&self, connection: &mut Conn) -> Result<(), Error> {
+        for change in self.changes {
+            let Change::Insert(file) = change else { continue };
+            let (table, id) = (table_of(&file.key.user), file.key.file.as_str());
+            let take_back = format!(
+                "DELETE FROM t_copy WHERE storage = ? AND path_index = ? AND path = ? AND file_table = {table}
+                 AND file_id = ? AND state = 'present'
+                 AND NOT EXISTS (SELECT 1 FROM t_file_0{table} f WHERE f.id = ? AND f.file_path = ?)"
+            );
+            let storage = self.membership.storage.as_str();
+            let (index, path, file_path) = (file.path_index, file.path.as_str(), file.file_path.as_str());
+            connection.exec_drop(take_back, (storage, index, path, id, id, file_path)).await?;
+        }
+        Ok(())
+    }
+
     async fn insert<'a>(
         &self,
         connection: &mut Conn,
@@ -144,7 +168,7 @@ impl Apply<'_> {
             .iter()
             .flat_map(|(_, file)| -> [Value; 5] {
                 [
-                    self.storage.into(),
+                    self.membership.storage.as_str().into(),
                     file.path_index.into(),
                     file.path.as_str().into(),
                     table_of(&file.key.user).into(),
@@ -155,11 +179,28 @@ impl Apply<'_> {
         connection.exec_drop(statement, params).await
     }
 
+    async fn order_copies(&self, connection: &mut Conn, files: &[Insert<'_>]) -> Result<(), Error> {
+        for table in 1..=3 {
+            let of_table = files.iter().filter(|(_, file)| table_of(&file.key.user) == table);
+            let ids: Vec<&str> = of_table.map(|(_, file)| file.key.file.as_str()).collect();
+            if !ids.is_empty() {
+                copies::order(connection, self.membership, table, &ids).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn is_own(&self, connection: &mut Conn, table: u8, file: &NewFile) -> Result<bool, Error> {
         let query =
             "SELECT 1 FROM t_copy WHERE storage = ? AND path_index = ? AND path = ? AND file_table = ?
                      AND file_id = ? AND state = 'present'";
-        let place = (self.storage, file.path_index, file.path.as_str(), table, file.key.file.as_str());
+        let place = (
+            self.membership.storage.as_str(),
+            file.path_index,
+            file.path.as_str(),
+            table,
+            file.key.file.as_str(),
+        );
         let found: Option<i64> = connection.exec_first(query, place).await?;
         Ok(found.is_some())
     }
@@ -210,6 +251,9 @@ impl Apply<'_> {
         let (marks, ids) = listed(&ids);
         let delete = format!("DELETE FROM t_file_0{table} WHERE id IN ({marks})");
         connection.exec_drop(delete, ids.clone()).await?;
+        // Before the copies are marked: a copy that lands meanwhile at another node of a cluster takes an order with it.
+        // Either that order is in the way of this transaction, or the copy is there already.
+        copies::cancel(connection, table, &marks, ids.clone()).await?;
         let mark = format!(
             "UPDATE t_copy FORCE INDEX (i_file) SET state = 'deleting' WHERE file_table = {table} AND file_id IN ({marks})"
         );
@@ -218,7 +262,13 @@ impl Apply<'_> {
             let Some(place) = uncounted else { continue };
             let add = "INSERT INTO t_copy (storage, path_index, path, file_table, file_id, state)
                        VALUES (?, ?, ?, ?, ?, 'deleting')";
-            let copy = (self.storage, place.path_index, place.path.as_str(), table, key.file.as_str());
+            let copy = (
+                self.membership.storage.as_str(),
+                place.path_index,
+                place.path.as_str(),
+                table,
+                key.file.as_str(),
+            );
             match connection.exec_drop(add, copy).await {
                 Err(error) if is_duplicate(&error) => {}
                 outcome => outcome?,
@@ -257,4 +307,70 @@ async fn insert_rows(connection: &mut Conn, table: u8, files: &[Insert<'_>]) -> 
 
 fn is_duplicate(error: &Error) -> bool {
     matches!(error, Error::Server(error) if error.code == DUPLICATE)
+}
+
+#[cfg(test)]
+mod tests {
+    use tnv_common::config::Settings;
+    use tnv_common::database::{Database, DatabaseConfig};
+    use tnv_proto::Checksum;
+    use tnv_testbed::{MariaDb, installed};
+
+    use super::*;
+    use crate::catalog::SCHEMA;
+
+    /// As it is run when an earlier run got lost.
+    struct Again<'a>(Apply<'a>);
+
+    #[async_trait]
+    impl Work for Again<'_> {
+        type Output = Vec<bool>;
+
+        async fn run(&self, connection: &mut Conn, _again: bool) -> Result<Vec<bool>, Error> {
+            self.0.run(connection, true).await
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_lost_run_has_left_counts_for_nothing() {
+        if !installed(&["mariadbd"]) {
+            return;
+        }
+        let server = MariaDb::start();
+        let mut settings = Settings::built_in("storage");
+        settings.set("database.url", &server.url(), "test");
+        let Database::MySql(db) = DatabaseConfig::read(&mut settings).open(&SCHEMA).await.unwrap() else {
+            unreachable!("the address is a server's")
+        };
+        let membership =
+            Membership { storage: "one".to_owned(), group: "group001".to_owned(), replicates: true };
+        let insert = |id: &str| {
+            Change::Insert(NewFile {
+                key: FileKey::new("tnvideo", "tnv001", id).unwrap(),
+                group: "group001".to_owned(),
+                file_path: format!("../data/{id}"),
+                path_index: 0,
+                path: id.to_owned(),
+                size: 7,
+                created_ms: 1,
+                crc32: 0,
+                blake3: Checksum([7; 32]),
+                content_type: String::new(),
+                name: String::new(),
+            })
+        };
+        // Of the one the copy alone, of the other as well, while somebody else has taken its id; of the third all.
+        server.execute(
+            "INSERT INTO tnv_storagedb.t_copy (storage, path_index, path, file_table, file_id, state) VALUES
+               ('one', 0, 'free', 2, 'free', 'present'), ('one', 0, 'taken', 2, 'taken', 'present'),
+               ('one', 0, 'whole', 2, 'whole', 'present');
+             INSERT INTO tnv_storagedb.t_file_02 (id, appid, userid, file_path, file_size) VALUES
+               ('taken', 'tnvideo', 'tnv001', 'elsewhere', 1), ('whole', 'tnvideo', 'tnv001', '../data/whole', 7)",
+        );
+        let changes = [insert("free"), insert("taken"), insert("whole")];
+        let again = Again(Apply { changes: &changes, membership: &membership });
+        assert_eq!(db.write(&again).await.unwrap(), [true, false, true]);
+        let copies = server.query("SELECT path FROM tnv_storagedb.t_copy ORDER BY path");
+        assert_eq!(copies.lines().collect::<Vec<_>>(), ["free", "whole"]);
+    }
 }

@@ -67,20 +67,13 @@ impl Work for Find<'_> {
 fn query(table: u8, marks: &str) -> String {
     format!(
         "SELECT f.id, f.appid, f.userid, {COLUMNS} FROM t_file_0{table} f {COPY} WHERE f.id IN ({marks})",
-        COLUMNS = columns(table),
         COPY = copy(table),
     )
 }
 
 /// What [`read_row`] reads, of `t_file_0N f` and [`copy`].
-pub(super) fn columns(table: u8) -> String {
-    format!(
-        "f.file_size, f.file_path, f.created_ms, f.crc32, f.blake3, f.content_type, f.file_name, c.path_index, c.path,
-         c.state,
-         EXISTS (SELECT 1 FROM t_copy o FORCE INDEX (i_file) WHERE o.file_table = {table} AND o.file_id = f.id
-                 AND o.state <> 'deleting') AS copies"
-    )
-}
+pub(super) const COLUMNS: &str = "f.file_size, f.file_path, f.created_ms, f.crc32, f.blake3, f.content_type,
+    f.file_name, c.path_index, c.path, c.state";
 
 /// Joins a storage's copy; the first parameter is the storage. The index is not left to the database: with statistics
 /// from when the table was small it reads all copies of the storage instead of the file's few.
@@ -92,23 +85,25 @@ pub(super) fn copy(table: u8) -> String {
 }
 
 pub(super) fn read_row(row: &mut Row) -> Result<FileRow, Error> {
-    let path: Option<String> = column(row, "path")?;
+    let (path, blake3): (Option<String>, Option<String>) = (column(row, "path")?, column(row, "blake3")?);
+    let is_ours = blake3.is_some();
     let location = match path {
         Some(path) if column::<String>(row, "state")? == "damaged" => {
             Location::Damaged { path_index: column(row, "path_index")?, path }
         }
         Some(path) => Location::Here { path_index: column(row, "path_index")?, path },
-        None if column::<i64>(row, "copies")? != 0 => Location::Elsewhere,
+        None if is_ours => Location::Elsewhere,
+        // Rows of the older system have neither checksums nor copies.
         None => Location::Written(column(row, "file_path")?),
     };
     let size: i64 = column(row, "file_size")?;
     let mut text = |name: &str| column::<Option<String>>(row, name).map(Option::unwrap_or_default);
-    let (blake3, content_type, name) = (text("blake3")?, text("content_type")?, text("file_name")?);
+    let (content_type, name) = (text("content_type")?, text("file_name")?);
     Ok(FileRow {
         size: u64::try_from(size).unwrap_or(0),
         created_ms: column::<Option<i64>>(row, "created_ms")?.unwrap_or(0),
         crc32: column::<Option<u32>>(row, "crc32")?.unwrap_or(0),
-        blake3,
+        blake3: blake3.unwrap_or_default(),
         content_type,
         name,
         location,
@@ -188,10 +183,8 @@ mod tests {
         server.restart();
         let query = query(1, "'file7', 'file8', 'file9'").replace('?', "'one'");
         let plan = server.query(&format!("USE tnv_storagedb; EXPLAIN {query}"));
-        for copies in ["c", "o"] {
-            let of = plan.lines().map(|line| line.split('\t').collect::<Vec<_>>());
-            let keys: Vec<_> = of.filter(|line| line.get(2) == Some(&copies)).map(|line| line[5]).collect();
-            assert_eq!(keys, ["i_file"], "{plan}");
-        }
+        let of = plan.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+        let keys: Vec<_> = of.filter(|line| line.get(2) == Some(&"c")).map(|line| line[5]).collect();
+        assert_eq!(keys, ["i_file"], "{plan}");
     }
 }

@@ -5,7 +5,7 @@ use tnv_common::mysql::prelude::Queryable;
 use tnv_common::mysql::{Conn, Error, Row, Value, Work};
 use tnv_proto::{AppId, ListOrder, UserId};
 
-use super::find::{columns, copy};
+use super::find::{COLUMNS, copy};
 use super::{column, read_row};
 use crate::catalog::{FileRow, Page, Position};
 use crate::layout::table_of;
@@ -49,7 +49,6 @@ impl Work for List<'_> {
         params.push((self.page.limit as u64).into());
         let query = format!(
             "SELECT f.id, {COLUMNS} FROM t_file_0{table} f {COPY} WHERE {CONDITIONS} ORDER BY {order} LIMIT ?",
-            COLUMNS = columns(table),
             COPY = copy(table),
             CONDITIONS = conditions.join(" AND ")
         );

@@ -4,8 +4,9 @@ use async_trait::async_trait;
 use tnv_common::mysql::prelude::Queryable;
 use tnv_common::mysql::{Conn, Error, Value, Work};
 
+use super::copies::held_elsewhere;
 use super::{DUPLICATE, buckets, repeated};
-use crate::catalog::{Leftover, StorageRow};
+use crate::catalog::{Leftover, Membership};
 
 pub(super) struct HasCopy<'a> {
     pub(super) storage: &'a str,
@@ -53,10 +54,12 @@ impl Work for Seal<'_> {
     }
 }
 
+/// Marks a copy as damaged and orders another one, if there is one to be had.
 pub(super) struct MarkDamaged<'a> {
-    pub(super) storage: &'a str,
+    pub(super) membership: &'a Membership,
     pub(super) path_index: u32,
     pub(super) path: &'a str,
+    pub(super) now_ms: i64,
 }
 
 #[async_trait]
@@ -64,11 +67,37 @@ impl Work for MarkDamaged<'_> {
     type Output = bool;
 
     async fn run(&self, connection: &mut Conn, again: bool) -> Result<bool, Error> {
+        let place = (self.membership.storage.as_str(), self.path_index, self.path);
         let mark = "UPDATE t_copy SET state = 'damaged'
                     WHERE storage = ? AND path_index = ? AND path = ? AND state = 'present'";
-        connection.exec_drop(mark, (self.storage, self.path_index, self.path)).await?;
+        connection.exec_drop(mark, place).await?;
         // What an earlier run has marked need not be marked again.
-        Ok(connection.affected_rows() > 0 || again)
+        if connection.affected_rows() == 0 {
+            return Ok(again);
+        }
+        if self.membership.replicates {
+            let query =
+                "SELECT file_table, file_id FROM t_copy WHERE storage = ? AND path_index = ? AND path = ?";
+            if let Some((table, file)) = connection.exec_first::<(u8, String), _, _>(query, place).await? {
+                self.order(connection, table, &file).await?;
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl MarkDamaged<'_> {
+    async fn order(&self, connection: &mut Conn, table: u8, file: &str) -> Result<(), Error> {
+        let storage = self.membership.storage.as_str();
+        // Locked, so that it is not deleted before its order stands.
+        let order = format!(
+            "INSERT INTO t_pending (file_table, file_id, storage, file_size, since_ms)
+             SELECT {table}, f.id, ?, f.file_size, ? FROM t_file_0{table} f
+             WHERE f.id = ? AND {HELD_ELSEWHERE} LOCK IN SHARE MODE
+             ON DUPLICATE KEY UPDATE storage = VALUES(storage)",
+            HELD_ELSEWHERE = held_elsewhere(table),
+        );
+        connection.exec_drop(order, (storage, self.now_ms, file, storage)).await
     }
 }
 
@@ -157,21 +186,5 @@ impl Work for OtherStorageAt<'_> {
     async fn run(&self, connection: &mut Conn, _again: bool) -> Result<Option<String>, Error> {
         let query = "SELECT id FROM t_storage WHERE host = ? AND address = ? AND id <> ? LIMIT 1";
         connection.exec_first(query, (self.host, self.address, self.own)).await
-    }
-}
-
-pub(super) struct Register<'a>(pub(super) &'a StorageRow);
-
-#[async_trait]
-impl Work for Register<'_> {
-    type Output = ();
-
-    async fn run(&self, connection: &mut Conn, _again: bool) -> Result<(), Error> {
-        let StorageRow { id, group, host, address, seen_ms } = self.0;
-        let register = "INSERT INTO t_storage (id, group_name, host, address, state, created_ms, seen_ms)
-                        VALUES (?, ?, ?, ?, 'active', ?, ?)
-                        ON DUPLICATE KEY UPDATE group_name = VALUES(group_name), host = VALUES(host),
-                                                address = VALUES(address), seen_ms = VALUES(seen_ms)";
-        connection.exec_drop(register, (id, group, host, address, seen_ms, seen_ms)).await
     }
 }
