@@ -2,6 +2,7 @@
 //! well, if asked for.
 
 mod edge;
+mod group;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::node::install_tls;
-use crate::role::{Config, bind_error, reactors, runtime, say, stop_signal};
+use crate::role::{Config, Server, bind_error, reactors, runtime, say, stop_signal};
 
 /// How long the storage may take to become active.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -44,6 +45,9 @@ pub(crate) struct UpArgs {
     /// Where the storage listens
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:23000")]
     storage: SocketAddr,
+    /// Run so many storages, from that port on, each with a copy of every file
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=16))]
+    storages: u16,
     /// Where the gateway listens
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     http: SocketAddr,
@@ -120,6 +124,9 @@ impl Plan {
         tracker.set("listen", &args.tracker.to_string(), "--tracker");
         id.set("listen", &args.id.to_string(), "--id");
         storage.set("listen", &args.storage.to_string(), "--storage");
+        if args.storages > 1 {
+            storage.set("replication", "copies", "--storages");
+        }
         http.set("listen", &args.http.to_string(), "--http");
         let plan = Plan {
             log: LogConfig::read(&mut up),
@@ -193,14 +200,20 @@ struct Running {
     task: JoinHandle<()>,
 }
 
+impl Running {
+    /// Has a server run that listens.
+    fn of(server: Server) -> Running {
+        let (address, stop) = (server.local_addr(), CancellationToken::new());
+        let task = tokio::spawn(server.run(stop.clone()));
+        Running { address, stop, task }
+    }
+}
+
 async fn start(config: Config, option: &str) -> anyhow::Result<Running> {
-    let server = match config.bind().await {
+    match config.bind().await {
         Err(error) if is_taken(&error) => bail!("{error} with {option}; or is tnv running already?"),
-        server => server?,
-    };
-    let (address, stop) = (server.local_addr(), CancellationToken::new());
-    let task = tokio::spawn(server.run(stop.clone()));
-    Ok(Running { address, stop, task })
+        server => Ok(Running::of(server?)),
+    }
 }
 
 fn is_taken(error: &anyhow::Error) -> bool {
@@ -216,15 +229,18 @@ async fn serve(args: &UpArgs, plan: Plan) -> anyhow::Result<()> {
     let id = start(Config::Id(id), "--id").await?;
     storage.trackers = vec![tracker.address.to_string()];
     storage.ids = vec![id.address.to_string()];
-    let storage = start(Config::Storage(storage), "--storage").await?;
+    let storages = group::start_storages(storage, args.storages, &args.data).await?;
     http.trackers = vec![tracker.address.to_string()];
     let sample = FileKey { app: http.app.clone(), user: http.user.clone(), file: FileId::new(SAMPLE_ID)? };
     let http = start(Config::Http(http), "--http").await?;
 
     let client = Client::new(vec![tracker.address.to_string()], Options::default());
-    wait_until_active(&client).await?;
+    wait_until_active(&client, storages.len()).await?;
     let edge = Edge::start(&args.edge, hub, vec![tracker.address.to_string()], &args.data).await?;
-    for (role, server) in [("tracker", &tracker), ("id", &id), ("storage", &storage), ("http", &http)] {
+    let storage = storages.iter().map(|server| ("storage", server));
+    for (role, server) in
+        [("tracker", &tracker), ("id", &id)].into_iter().chain(storage).chain([("http", &http)])
+    {
         say(&format!("{role} {}", server.address))?;
     }
     for (role, server) in edge.servers.iter().rev() {
@@ -240,20 +256,20 @@ async fn serve(args: &UpArgs, plan: Plan) -> anyhow::Result<()> {
     stop.cancelled().await;
     // From the outside in: what the gateway still sends comes from the storage.
     let edge = edge.servers.into_iter().map(|(_, server)| server);
-    for server in edge.chain([http, storage, id, tracker]) {
+    for server in edge.chain([http]).chain(storages).chain([id, tracker]) {
         server.stop.cancel();
         server.task.await.context("a server broke")?;
     }
     Ok(())
 }
 
-/// Asks the tracker until a storage is ACTIVE. It knows no other than ours yet, whatever address that advertises.
-async fn wait_until_active(client: &Client) -> anyhow::Result<()> {
+/// Asks the tracker until so many storages are ACTIVE. It knows no other than ours yet, whatever address they advertise.
+async fn wait_until_active(client: &Client, count: usize) -> anyhow::Result<()> {
     let ask = async {
         loop {
             let state = client.state().await?;
-            let mut storages = state.groups.iter().flat_map(|group| &group.storages);
-            if storages.any(|storage| storage.status == "ACTIVE") {
+            let storages = state.groups.iter().flat_map(|group| &group.storages);
+            if storages.filter(|storage| storage.status == "ACTIVE").count() >= count {
                 return anyhow::Ok(());
             }
             tokio::time::sleep(READY_POLL).await;

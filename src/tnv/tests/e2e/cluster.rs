@@ -8,7 +8,7 @@ use std::thread;
 use crate::harness::frames::{ID_GET, ID_LEASE, Wire, groups, id_key, key};
 use crate::harness::lab::{APP, Lab, Role, Server, USER, own_address, wait_active, wait_status};
 use crate::harness::pattern::Pattern;
-use crate::harness::{eventually, web};
+use crate::harness::{contents_below, eventually, web};
 
 /// Waits until the gateway answers for this file as expected.
 fn wait_gateway(http: &str, path: &str, contents: &[u8]) {
@@ -156,6 +156,23 @@ fn two_storages_of_a_group_share_a_host() {
     wanted.sort();
     assert_eq!(addresses, wanted);
     assert!(groups(&tracker.address).contains("       COUNT OF STORAGES: 2\nCOUNT OF ACTIVE STORAGES: 2\n"));
+}
+
+#[test]
+fn storages_of_one_process_have_each_file_each() {
+    let lab = Lab::new();
+    let up = lab.up_with(&["--storages", "3"]);
+    let (_, storages) = wait_active(&up.tracker, USER);
+    assert_eq!(storages.len(), 3, "{storages:?}");
+    let contents = Pattern::new(5, 300_000).bytes();
+    let key = key(APP, USER, "film");
+    Wire::connect(&storages[0]).upload(&key, &contents).ok();
+    for storage in &storages {
+        assert!(Wire::connect(storage).download(&key, 0, 0).ok() == contents, "{storage}");
+    }
+    for folder in ["data/store", "data/store-2", "data/store-3"] {
+        eventually("a copy", || (contents_below(&lab.path(folder)).len() == 1).then_some(()));
+    }
 }
 
 #[test]
