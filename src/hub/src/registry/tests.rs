@@ -219,10 +219,31 @@ fn many_clients_behind_one_address_do_not_make_nodes_bad() {
     world.add("a");
     world.add("b");
     let mut spread: HashMap<String, u16> = HashMap::new();
+    // Where the hub has enough to do.
     for _ in 0..100 {
-        *spread.entry(world.choose_for(ip(9), true).unwrap()).or_default() += 1;
+        *spread.entry(world.choose_for(ip(9), false).unwrap()).or_default() += 1;
     }
     assert!(spread.values().all(|count| *count == 50), "{spread:?}");
+}
+
+#[test]
+fn a_client_that_all_nodes_fail_is_served_by_the_hub() {
+    let mut world = World::new(policy());
+    for name in ["a", "b", "c"] {
+        world.add(name);
+    }
+    let mut sent: Vec<_> = (0..3).filter_map(|_| world.choose_for(ip(9), true)).collect();
+    sent.sort_unstable();
+    assert_eq!(sent, ["a", "b", "c"]);
+    for _ in 0..5 {
+        world.now += SECOND;
+        assert_eq!(world.choose_for(ip(9), true), None);
+    }
+    // Others are sent to nodes as before, and so is this one where the hub cannot, or after a while.
+    assert!(world.choose_for(ip(8), true).is_some());
+    assert!(world.choose_for(ip(9), false).is_some());
+    world.now += 10 * SECOND;
+    assert!(world.choose_for(ip(9), true).is_some());
 }
 
 #[test]
@@ -231,8 +252,10 @@ fn the_only_node_is_followed_by_the_hub_if_that_can() {
     world.add("a");
     assert_eq!(world.choose_for(ip(9), true).as_deref(), Some("a"));
     assert_eq!(world.choose_for(ip(9), true), None);
-    assert_eq!(world.choose_for(ip(9), true).as_deref(), Some("a"));
+    assert_eq!(world.choose_for(ip(9), true), None);
     assert_eq!(world.choose_for(ip(9), false).as_deref(), Some("a"));
+    world.now += 10 * SECOND;
+    assert_eq!(world.choose_for(ip(9), true).as_deref(), Some("a"));
 }
 
 #[test]
