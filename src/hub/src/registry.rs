@@ -4,6 +4,7 @@
 mod choice;
 mod node;
 mod returns;
+mod rival;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -74,11 +75,10 @@ impl Registry {
         Ok(true)
     }
 
-    /// A node says how it is. `false`: there is none of this id, and it has to register.
+    /// A node says how it is. `false`: there is none of this id, or it is registered at another address than it says; it
+    /// has to register.
     pub fn beat(&mut self, id: &NodeId, beat: Beat, now: Instant) -> bool {
-        let Some(node) = self.nodes.get_mut(id) else { return false };
-        node.beat(beat, now);
-        true
+        self.nodes.get_mut(id).is_some_and(|node| node.beat(beat, now))
     }
 
     /// A node leaves. `false`: there was none of this id.

@@ -51,7 +51,7 @@ struct NodeView<'a> {
     draining: bool,
     /// Whether the hub has found it at its address.
     found: bool,
-    trouble: Option<&'a str>,
+    trouble: Option<String>,
     latency_ms: Option<u64>,
     peer: IpAddr,
     /// What it is worth when a client is to be sent somewhere.
@@ -162,7 +162,7 @@ fn view<'a>(node: &'a Node, policy: &Policy) -> NodeView<'a> {
         shown: shown(node, policy.heartbeat_timeout),
         draining: node.is_draining,
         found: node.is_found(),
-        trouble: node.trouble(),
+        trouble: node.trouble(now),
         latency_ms: node.latency().map(|latency| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)),
         peer: node.peer,
         score: policy.score(node, true, None, now),

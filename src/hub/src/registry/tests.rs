@@ -338,6 +338,36 @@ fn registering_again_changes_nothing_but_what_is_new() {
 }
 
 #[test]
+fn a_node_whose_id_another_has_taken_gets_it_back_and_both_are_named() {
+    let mut world = World::new(policy());
+    world.add("a");
+    let at = |address: &str| Registration {
+        id: id("a"),
+        address: address.parse().unwrap(),
+        status: "active".to_owned(),
+        storage_capacity: 0,
+        storage_used: 0,
+    };
+    let beat = |address: &str| Beat { address: Some(address.parse().unwrap()), ..Beat::default() };
+    assert!(world.registry.beat(&id("a"), beat("A:8001"), world.now));
+    assert!(world.registry.register(at("b:8001"), ip(2), world.now).unwrap());
+    let trouble = |world: &World| world.registry.node(&id("a")).unwrap().trouble(world.now);
+    assert_eq!(trouble(&world), None, "it may have moved");
+    world.now += 50 * SECOND;
+    assert!(!world.registry.beat(&id("a"), beat("a:8001"), world.now), "it has to register");
+    assert!(trouble(&world).unwrap().contains("a:8001"));
+    world.now += 20 * SECOND;
+    assert_eq!(world.registry.targets(world.now), [], "nobody was heard at the address that is known");
+    assert!(world.registry.register(at("a:8001"), ip(1), world.now).unwrap());
+    assert!(trouble(&world).unwrap().contains("b:8001"));
+    assert!(world.registry.beat(&id("a"), beat("a:8001"), world.now));
+    assert_eq!(world.registry.targets(world.now).len(), 1);
+    // The other one does not come back.
+    world.now += 120 * SECOND;
+    assert_eq!(trouble(&world), None);
+}
+
+#[test]
 fn nodes_are_bounded_and_forgotten() {
     let mut world = World::new(policy());
     world.registry.max_nodes = 2;
