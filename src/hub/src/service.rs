@@ -140,7 +140,7 @@ impl Service {
             Route::Session if delete => Ok(api::admin::log_out(self, head)),
             Route::Session => api::admin::session(self, head, peer.ip()),
             Route::AdminNodes => api::admin::nodes(self),
-            Route::AdminNode(id) if delete => api::nodes::unregister(self, id),
+            Route::AdminNode(id) if delete => api::admin::forget_node(self, id),
             Route::AdminNode(id) => api::admin::change_node(self, id, body()).await,
             Route::AdminDownloads => api::admin::downloads(self),
             Route::AdminAudit => api::admin::audit(self),

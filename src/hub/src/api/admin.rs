@@ -140,6 +140,15 @@ pub(crate) async fn change_node(
     nodes.node(id).map_or_else(|| Err(refusal::no_node()), |node| json(&view(node, policy)))
 }
 
+/// Answers a DELETE: forgets a node and what was decided about it, until it registers again.
+pub(crate) fn forget_node(service: &Service, id: &NodeId) -> Result<Response<Body>, Refusal> {
+    if !service.nodes.lock().forget(id) {
+        return Err(refusal::no_node());
+    }
+    tracing::info!(node = %id, "an operator has a node forgotten");
+    json(&serde_json::json!({"status": "unregistered"}))
+}
+
 /// Answers a GET of the downloads under way.
 pub(crate) fn downloads(service: &Service) -> Result<Response<Body>, Refusal> {
     json(&Downloads { downloads: service.downloads.shown() })

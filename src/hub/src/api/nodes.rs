@@ -172,7 +172,7 @@ pub(crate) async fn heartbeat(
     json(&Done { status: "ok" })
 }
 
-/// Answers a node that leaves, or an operator who has it leave.
+/// Answers a node that leaves.
 pub(crate) fn unregister(service: &Service, id: &NodeId) -> Result<Response<Body>, Refusal> {
     if !service.nodes.lock().unregister(id) {
         return Err(refusal::no_node());

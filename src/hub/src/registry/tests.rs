@@ -368,6 +368,31 @@ fn a_node_whose_id_another_has_taken_gets_it_back_and_both_are_named() {
 }
 
 #[test]
+fn what_an_operator_has_decided_holds_when_a_node_comes_back() {
+    let mut world = World::new(policy());
+    world.add("a");
+    assert!(world.registry.drain(&id("a"), true));
+    assert!(world.registry.unregister(&id("a")));
+    world.add("a");
+    assert!(world.registry.node(&id("a")).unwrap().is_draining);
+    assert_eq!(world.choose_for(ip(9), true), None);
+    // Silent for so long that it was forgotten.
+    world.now += 25 * 3600 * SECOND;
+    world.registry.forget_silent(world.now);
+    world.add("a");
+    assert_eq!(world.choose_for(ip(9), true), None);
+    assert!(world.registry.drain(&id("a"), false));
+    world.registry.unregister(&id("a"));
+    world.add("a");
+    assert!(world.choose_for(ip(9), true).is_some());
+    // Nor does anything stay of one that the operator has forgotten.
+    world.registry.drain(&id("a"), true);
+    assert!(world.registry.forget(&id("a")) && !world.registry.forget(&id("a")));
+    world.add("a");
+    assert!(!world.registry.node(&id("a")).unwrap().is_draining);
+}
+
+#[test]
 fn nodes_are_bounded_and_forgotten() {
     let mut world = World::new(policy());
     world.registry.max_nodes = 2;
