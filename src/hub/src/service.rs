@@ -162,7 +162,11 @@ impl Service {
             Audience::All => Ok(()),
             Audience::Nodes => {
                 let key = Query::new(head.uri.query()).get("api_key").map_err(Refusal::bad)?;
-                self.access.node(&head.headers, key.as_deref(), peer.ip())
+                let allowed = self.access.node(&head.headers, key.as_deref(), peer.ip());
+                allowed.inspect_err(|denied| {
+                    let reason = refusal::denied(*denied, of_page);
+                    self.access.note_refused(reason.sentence(), peer.ip(), head.uri.path(), Instant::now());
+                })
             }
             Audience::Operators => self.access.operator(&head.headers, peer.ip(), Instant::now()),
         };
