@@ -1,6 +1,7 @@
 //! Who may do what: nodes show the API key, operators the password, and without either only this machine is served.
 
 mod cidr;
+mod refused;
 mod secret;
 mod sessions;
 
@@ -15,6 +16,7 @@ use tnv_web::credentials::{self, Attempts};
 pub use cidr::{BadCidr, Cidr};
 pub use secret::Secret;
 
+use refused::Refused;
 use sessions::Sessions;
 
 /// The cookie of an operator who has shown the password.
@@ -54,6 +56,7 @@ pub(crate) struct Access {
 struct State {
     attempts: Attempts,
     sessions: Sessions,
+    refused: Refused,
 }
 
 impl Access {
@@ -81,6 +84,14 @@ impl Access {
             None => Err(Denied::NoKey),
             Some(shown) if key.is(shown) => Ok(()),
             Some(_) => Err(Denied::WrongKey),
+        }
+    }
+
+    /// Logs that somebody may not do what nodes do, unless that was logged of this address a moment ago.
+    pub(crate) fn note_refused(&self, reason: &str, peer: IpAddr, path: &str, now: Instant) {
+        let peer = peer.to_canonical();
+        if self.lock().refused.is_news(peer, now) {
+            tracing::warn!(%peer, path, reason, "a node is refused");
         }
     }
 

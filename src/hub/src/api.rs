@@ -16,10 +16,17 @@ use crate::refusal::Refusal;
 /// The longest JSON that is taken, in bytes: the packages of a node, or an agenda.
 const MAX_JSON: usize = 8 * 1024 * 1024;
 
-/// Reads a body that is JSON; nothing at all is an empty object.
+/// Reads a body that is a JSON object; nothing at all is an empty one.
 async fn read_json<T: DeserializeOwned>(mut body: Inflow) -> Result<T, Refusal> {
     let text = body.whole(MAX_JSON).await?;
-    let text = if text.iter().all(u8::is_ascii_whitespace) { &b"{}"[..] } else { &text[..] };
+    let text = match text.trim_ascii_start() {
+        b"" => &b"{}"[..],
+        text => text,
+    };
+    // A list would be taken for an object's fields in their order.
+    if !text.starts_with(b"{") {
+        return Err(Refusal::bad("the body is not a JSON object, such as {\"title\": \"...\"}"));
+    }
     serde_json::from_slice(text)
         .map_err(|error| Refusal::bad(format!("the body is not what it should be: {error}")))
 }

@@ -4,8 +4,9 @@
 mod choice;
 mod node;
 mod returns;
+mod rival;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,8 @@ const FORGET_AFTER: Duration = Duration::from_secs(24 * 3600);
 #[derive(Debug)]
 pub struct Registry {
     nodes: BTreeMap<NodeId, Node>,
+    /// Nodes that the operators keep clients away from, whether they are there or not.
+    draining: BTreeSet<NodeId>,
     returns: Returns,
     policy: Policy,
     max_nodes: usize,
@@ -49,7 +52,7 @@ impl Registry {
     /// Nobody yet.
     pub fn new(policy: Policy, max_nodes: usize) -> Registry {
         let returns = Returns::new(policy.return_window);
-        Registry { nodes: BTreeMap::new(), returns, policy, max_nodes }
+        Registry { nodes: BTreeMap::new(), draining: BTreeSet::new(), returns, policy, max_nodes }
     }
 
     /// Lets a node in, or notes what it says of itself now. Whether it is another node's address that it gives will show
@@ -70,15 +73,16 @@ impl Registry {
         if self.nodes.len() >= self.max_nodes {
             return Err(TooManyNodes(self.max_nodes));
         }
-        self.nodes.insert(registration.id.clone(), Node::new(registration, peer, now));
+        let mut node = Node::new(registration, peer, now);
+        node.is_draining = self.draining.contains(&node.id);
+        self.nodes.insert(node.id.clone(), node);
         Ok(true)
     }
 
-    /// A node says how it is. `false`: there is none of this id, and it has to register.
+    /// A node says how it is. `false`: there is none of this id, or it is registered at another address than it says; it
+    /// has to register.
     pub fn beat(&mut self, id: &NodeId, beat: Beat, now: Instant) -> bool {
-        let Some(node) = self.nodes.get_mut(id) else { return false };
-        node.beat(beat, now);
-        true
+        self.nodes.get_mut(id).is_some_and(|node| node.beat(beat, now))
     }
 
     /// A node leaves. `false`: there was none of this id.
@@ -86,10 +90,22 @@ impl Registry {
         self.nodes.remove(id).is_some()
     }
 
-    /// Keeps clients away from a node, or no longer. `false`: there is none of this id.
+    /// Forgets a node and what was decided about it. `false`: there was nothing of this id.
+    pub fn forget(&mut self, id: &NodeId) -> bool {
+        let was_draining = self.draining.remove(id);
+        self.unregister(id) || was_draining
+    }
+
+    /// Keeps clients away from a node, or no longer, also when it comes back after it was gone. `false`: there is none of
+    /// this id.
     pub fn drain(&mut self, id: &NodeId, is_draining: bool) -> bool {
         let Some(node) = self.nodes.get_mut(id) else { return false };
         node.is_draining = is_draining;
+        if is_draining {
+            self.draining.insert(id.clone());
+        } else {
+            self.draining.remove(id);
+        }
         true
     }
 

@@ -140,7 +140,7 @@ impl Service {
             Route::Session if delete => Ok(api::admin::log_out(self, head)),
             Route::Session => api::admin::session(self, head, peer.ip()),
             Route::AdminNodes => api::admin::nodes(self),
-            Route::AdminNode(id) if delete => api::nodes::unregister(self, id),
+            Route::AdminNode(id) if delete => api::admin::forget_node(self, id),
             Route::AdminNode(id) => api::admin::change_node(self, id, body()).await,
             Route::AdminDownloads => api::admin::downloads(self),
             Route::AdminAudit => api::admin::audit(self),
@@ -162,7 +162,11 @@ impl Service {
             Audience::All => Ok(()),
             Audience::Nodes => {
                 let key = Query::new(head.uri.query()).get("api_key").map_err(Refusal::bad)?;
-                self.access.node(&head.headers, key.as_deref(), peer.ip())
+                let allowed = self.access.node(&head.headers, key.as_deref(), peer.ip());
+                allowed.inspect_err(|denied| {
+                    let reason = refusal::denied(*denied, of_page);
+                    self.access.note_refused(reason.sentence(), peer.ip(), head.uri.path(), Instant::now());
+                })
             }
             Audience::Operators => self.access.operator(&head.headers, peer.ip(), Instant::now()),
         };

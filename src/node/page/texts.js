@@ -80,6 +80,8 @@ const TEXTS = {
 	"key.storage.cleanupThreshold": ["清理阈值", "Cleaning begins at"],
 	"key.storage.lowWater": ["清理目标", "Cleaning ends at"],
 	"key.storage.autoCleanup": ["自动清理", "Clean automatically"],
+	"key.storage.verifyInterval": ["完整性检查间隔(秒)", "Packages are verified every (s)"],
+	"key.storage.verifyRate": ["完整性检查速率(字节/秒)", "Verifying reads at most (bytes/s)"],
 	"key.network.maxConcurrentDownloads": ["最大并发下载数", "Files fetched at once"],
 	"key.network.downloadTimeout": ["下载超时时间(秒)", "Download timeout (s)"],
 	"key.network.connectionTimeout": ["连接超时时间(秒)", "Connection timeout (s)"],

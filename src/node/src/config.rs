@@ -115,6 +115,10 @@ pub struct Storage {
     pub low_water: f64,
     /// Whether packages are removed to make room.
     pub auto_cleanup: bool,
+    /// How often the packages are read and compared with their manifests; zero = never.
+    pub verify_interval: Duration,
+    /// Bytes a second that are read for that.
+    pub verify_rate: u64,
 }
 
 impl Storage {
@@ -262,6 +266,8 @@ impl Storage {
             cleanup_threshold: reader.fraction("storage.cleanupThreshold", 0.9, 0.01..=1.0),
             low_water: reader.fraction("storage.lowWater", 0.7, 0.0..=1.0),
             auto_cleanup: reader.flag("storage.autoCleanup", true),
+            verify_interval: seconds(reader, "storage.verifyInterval", 86400, 0..=31_536_000),
+            verify_rate: reader.number("storage.verifyRate", 64 << 20, 1 << 20..=1 << 53),
         };
         if storage.low_water > storage.cleanup_threshold {
             reader.warn("storage.lowWater", "it is above storage.cleanupThreshold, which counts instead");

@@ -3,11 +3,13 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use tnv_package::MeetingId;
+use tnv_package::{Layout, MeetingId};
 
-use crate::durable;
+use crate::journal::Journal;
+use crate::{durable, package};
 
 /// What folders of meetings begin with.
 const PREFIX: &str = "meeting_";
@@ -19,7 +21,7 @@ const PREFIX: &str = "meeting_";
 /// | `package.zip` | what is served |
 /// | `package.zip.tmp` | the one that will take its place |
 /// | `package.zip.tmp.done` | how far each member has come there, see [`crate::journal`] |
-/// | `package.zip.old`, `package.zip.old.done` | the same of one that was given up for a newer version: its members may serve again |
+/// | `package.zip.old`, `package.zip.old.done` | the same of one that was given up for a newer version, or a package that was found damaged: its members may serve again |
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Folder {
     path: PathBuf,
@@ -64,12 +66,28 @@ impl Folder {
         durable::sync_folder_of(&self.path)
     }
 
-    /// Sets an unfinished package aside, in the place of one that was there.
+    /// Sets an unfinished package aside, if there is one, in the place of what was there.
     pub(crate) fn set_draft_aside(&self) -> io::Result<()> {
+        if !self.draft().try_exists()? {
+            return Ok(());
+        }
         // Without its journal nothing of it counts, so the old one goes first and the new one comes last.
         durable::remove(&self.former_journal())?;
         rename(&self.draft(), &self.former())?;
         rename(&self.journal(), &self.former_journal())
+    }
+
+    /// Sets the package aside for what is still right in it: bytes count only when they were hashed again.
+    pub(crate) fn set_package_aside(&self, layout: &Layout) -> io::Result<()> {
+        self.remove_former()?;
+        // Without its beginning nobody could tell where its members are.
+        let file = File::options().write(true).open(self.package())?;
+        package::frame(layout).try_for_each(|(at, bytes)| file.write_all_at(&bytes, at))?;
+        rename(&self.package(), &self.former())?;
+        durable::sync_folder_of(&self.package())?;
+        let mut journal = Journal::create(&self.former_journal())?;
+        let mut members = layout.manifest().members().iter().enumerate();
+        members.try_for_each(|(index, member)| journal.note(index, member.size))
     }
 
     /// Removes what was set aside.

@@ -39,6 +39,7 @@ mod health;
 mod hub;
 mod membership;
 mod node;
+mod scrub;
 mod supply;
 mod sync;
 

@@ -1,7 +1,7 @@
 //! The node's place among the hub's nodes: registered, kept by heartbeats, taken up again whatever happens in between.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -12,6 +12,9 @@ use crate::node::{Node, Service};
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// The pause while it does not take this node's key: nothing will change until somebody changes it.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+
+/// How often the log says that the hub does not know it, at most.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// What comes and goes within this time is told at once.
 const NEWS_PAUSE: Duration = Duration::from_millis(500);
@@ -25,11 +28,14 @@ struct Membership {
     told: Option<(String, String)>,
     /// Words in a row that did not get through.
     failures: u32,
+    /// When it was last logged that the hub does not know it.
+    forgotten: Option<Instant>,
 }
 
 /// Keeps the node registered as long as its service runs, until the process ends.
 pub(crate) async fn run(node: Arc<Node>) {
-    let mut membership = Membership { node: node.clone(), at: None, told: None, failures: 0 };
+    let mut membership =
+        Membership { node: node.clone(), at: None, told: None, failures: 0, forgotten: None };
     let (mut service, mut changes) = (node.watch_service(), node.watch_changes());
     loop {
         let now = *service.borrow_and_update();
@@ -109,7 +115,7 @@ impl Membership {
         }
         if let Some((_, id)) = &self.at {
             match hub.heartbeat(id, &presence).await {
-                Err(HubError::Unknown(_)) => tracing::warn!("主控服务器不认识本节点，重新注册"),
+                Err(HubError::Unknown(reason)) => self.note_unknown(&reason),
                 outcome => return outcome,
             }
         }
@@ -126,6 +132,16 @@ impl Membership {
         let beaten = hub.heartbeat(&id, &presence).await;
         (self.at, self.told) = (Some((hub, id)), Some(told));
         beaten
+    }
+
+    /// The hub does not know the node, or another one by its id: two of these would fill the log.
+    fn note_unknown(&mut self, reason: &str) {
+        if self.forgotten.is_some_and(|at| at.elapsed() < TELL_EVERY) {
+            tracing::debug!(reason, "主控服务器不认识本节点，重新注册");
+            return;
+        }
+        self.forgotten = Some(Instant::now());
+        tracing::warn!(reason, "主控服务器不认识本节点，重新注册");
     }
 
     fn failed(&mut self, error: &HubError) -> Duration {

@@ -89,6 +89,7 @@ fn name(error: &PullError) -> &'static str {
         PullError::Hub(HubError::Unknown(_)) => "unknown",
         PullError::Hub(HubError::Changed) => "changed",
         PullError::Hub(HubError::Odd { .. } | HubError::Nonsense(_)) | PullError::Wrong { .. } => "wrong",
+        PullError::Damaged(_) => "damaged",
         PullError::Cancelled => "cancelled",
         error if error.is_full() => "full",
         PullError::Full { .. } | PullError::Io(_) | PullError::Broken(_) => "failed",

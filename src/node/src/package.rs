@@ -40,6 +40,8 @@ pub(crate) struct Package {
     readers: AtomicUsize,
     /// It was found when the node started, and its meeting has not run since.
     inherited: AtomicBool,
+    /// Its bytes were found to be others than its manifest says.
+    damaged: AtomicBool,
 }
 
 impl Package {
@@ -51,6 +53,7 @@ impl Package {
             used_ms: AtomicI64::new(now_ms),
             readers: AtomicUsize::new(0),
             inherited: AtomicBool::new(false),
+            damaged: AtomicBool::new(false),
         }
     }
 
@@ -108,6 +111,15 @@ impl Package {
     /// Its meeting runs.
     pub(crate) fn seen_active(&self) {
         self.inherited.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Relaxed)
+    }
+
+    /// Its bytes are not what they should be.
+    pub(crate) fn seen_damaged(&self) {
+        self.damaged.store(true, Ordering::Relaxed);
     }
 
     /// Its members as a source for the next version.

@@ -34,6 +34,9 @@ pub(crate) enum PullError {
     /// The disk.
     #[error("cannot write the package: {0}")]
     Io(#[from] std::io::Error),
+    /// What is here is not what its manifest says.
+    #[error("the package on the disk is damaged: {0}")]
+    Damaged(String),
     /// The node stops, or its storage is another one now.
     #[error("the node has stopped pulling it")]
     Cancelled,

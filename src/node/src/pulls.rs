@@ -16,7 +16,7 @@ use crate::draft::Draft;
 use crate::hub::{HubError, Manifested, Told};
 use crate::metrics::NodeMetrics;
 use crate::package::Package;
-use crate::pull::{self, Progress, PullError};
+use crate::pull::{self, Means, Progress, PullError};
 use crate::store::Store;
 use crate::supply::Supply;
 
@@ -88,7 +88,15 @@ pub(crate) struct Trouble {
 }
 
 impl Trouble {
+    fn new(error: Arc<PullError>, failures: u32) -> Trouble {
+        Trouble { error, since: Instant::now(), failures }
+    }
+
+    /// One that no pull has met yet is mended at once.
     fn pause(&self) -> Duration {
+        if self.failures == 0 {
+            return Duration::ZERO;
+        }
         FIRST_PAUSE.saturating_mul(1 << self.failures.saturating_sub(1).min(10)).min(MAX_PAUSE)
     }
 }
@@ -243,12 +251,45 @@ impl Pulls {
         removed
     }
 
+    /// Takes a package that is damaged out of what is served, and pulls it again. What is right in it is not fetched.
+    pub(crate) async fn give_up(
+        self: &Arc<Pulls>,
+        meeting: &MeetingId,
+        package: &Arc<Package>,
+        reason: &std::io::Error,
+    ) {
+        // No draft is begun before it is set aside.
+        let folders = self.folders.write().await;
+        package.seen_damaged();
+        let is_coming = {
+            let mut state = self.lock();
+            if !self.store.take_out(meeting, package) {
+                return;
+            }
+            let trouble = Trouble::new(Arc::new(PullError::Damaged(reason.to_string())), 0);
+            state.troubles.insert(meeting.clone(), trouble);
+            state.jobs.contains_key(meeting)
+        };
+        tracing::error!(%reason, "会议包已损坏，停止提供并重新同步: {meeting}");
+        // A pull that runs has the package as a source already, and puts its own in the same place.
+        if !is_coming {
+            let (folder, layout) = (self.store.folder(meeting), package.layout.clone());
+            let aside = pull::blocking(move || folder.set_package_aside(&layout)).await;
+            if let Err(error) = aside {
+                tracing::warn!(%error, %meeting, "nothing of the damaged package can be used again");
+            }
+        }
+        drop(folders);
+        self.begin(meeting, For::Sync);
+    }
+
     fn begin(self: &Arc<Pulls>, meeting: &MeetingId, whose: For) -> Arc<Job> {
         let mut state = self.lock();
         if let Some(job) = state.jobs.get(meeting) {
             return job.clone();
         }
-        if let Some(trouble) = state.troubles.get(meeting).filter(|trouble| trouble.since.elapsed() < FRESH) {
+        let is_fresh = |trouble: &&Trouble| trouble.since.elapsed() < FRESH.min(trouble.pause());
+        if let Some(trouble) = state.troubles.get(meeting).filter(is_fresh) {
             return Job::new(Stage::Failed(trouble.error.clone()));
         }
         let job = Job::new(Stage::Asking);
@@ -268,10 +309,11 @@ impl Pulls {
         let (means, storage) = (self.supply.means(), self.supply.config().storage.clone());
         let before = self.store.peek(meeting);
         let held = before.as_ref().map(|package| package.version());
-        let asked = tokio::select! {
-            asked = means.hub.manifest(meeting, held) => asked.map_err(PullError::from)?,
-            () = means.cancel.cancelled() => return Err(Arc::new(PullError::Cancelled)),
-        };
+        let mut asked = ask(&means, meeting, held).await?;
+        // Found out meanwhile: it is only a source now.
+        if matches!(asked, Manifested::Same) && before.as_ref().is_some_and(|package| package.is_damaged()) {
+            asked = ask(&means, meeting, None).await?;
+        }
         let told = match (asked, &before) {
             (Manifested::Same, Some(package)) => return Ok(package.clone()),
             (Manifested::Same, None) => {
@@ -280,7 +322,8 @@ impl Pulls {
             (Manifested::Now(told), _) => told,
         };
         let version = told.layout.manifest().version();
-        if let Some(package) = before.as_ref().filter(|package| package.version() == version) {
+        let is_here = |package: &&Arc<Package>| package.version() == version && !package.is_damaged();
+        if let Some(package) = before.as_ref().filter(is_here) {
             return Ok(package.clone());
         }
         tracing::info!("开始同步会议数据: {}", pull::describe(meeting, &version));
@@ -351,8 +394,7 @@ impl Pulls {
                 if !matches!(*error, PullError::Cancelled) {
                     tracing::error!(%error, "会议 {meeting} 同步失败");
                     let failures = state.troubles.get(meeting).map_or(0, |trouble| trouble.failures) + 1;
-                    let trouble = Trouble { error: error.clone(), since: Instant::now(), failures };
-                    state.troubles.insert(meeting.clone(), trouble);
+                    state.troubles.insert(meeting.clone(), Trouble::new(error.clone(), failures));
                 }
                 Stage::Failed(error)
             }
@@ -363,5 +405,16 @@ impl Pulls {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn ask(
+    means: &Means,
+    meeting: &MeetingId,
+    held: Option<blake3::Hash>,
+) -> Result<Manifested, PullError> {
+    tokio::select! {
+        asked = means.hub.manifest(meeting, held) => Ok(asked?),
+        () = means.cancel.cancelled() => Err(PullError::Cancelled),
     }
 }

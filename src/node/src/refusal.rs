@@ -66,6 +66,7 @@ pub(crate) fn pull(error: &PullError) -> Refusal {
         PullError::Hub(HubError::Refused { .. }) => {
             unavailable("the package is not here, and the hub does not let this node have it")
         }
+        PullError::Damaged(_) => unavailable("the package is damaged here and is fetched again; try again"),
         PullError::Cancelled => unavailable("the node has stopped pulling the package; try again"),
         PullError::Hub(HubError::Odd { .. } | HubError::Nonsense(_)) | PullError::Wrong { .. } => {
             Refusal::new(StatusCode::BAD_GATEWAY, "the hub's package is not what its manifest says")

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{self, ConfigFile};
 use crate::node::{Node, Service, StartError};
 use crate::service::Site;
-use crate::{membership, sync};
+use crate::{membership, scrub, sync};
 
 /// What the log calls a node.
 const LOG_NAME: &str = "file_node";
@@ -56,7 +56,11 @@ impl FileNode {
         let config = node.config();
         tracing::info!("文件服务节点已启动 [ID: {}]", config.node_id);
         tracing::info!(address = %node.local_addr, main_server = config.hub, "节点配置");
-        let loops = [tokio::spawn(membership::run(node.clone())), tokio::spawn(sync::run(node.clone()))];
+        let loops = [
+            tokio::spawn(membership::run(node.clone())),
+            tokio::spawn(sync::run(node.clone())),
+            tokio::spawn(scrub::run(node.clone())),
+        ];
         let site = Site::new(node.clone());
         let stop = shutdown.clone();
         let ending = node.clone();

@@ -148,6 +148,18 @@ impl Store {
         Ok(true)
     }
 
+    /// Takes a package out, if it is still this one, and leaves its folder: whether it did.
+    pub(crate) fn take_out(&self, meeting: &MeetingId, package: &Arc<Package>) -> bool {
+        let mut packages = self.lock();
+        if !packages.get(meeting).is_some_and(|held| Arc::ptr_eq(held, package)) {
+            return false;
+        }
+        packages.remove(meeting);
+        drop(packages);
+        self.news.send_modify(|()| {});
+        true
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<MeetingId, Arc<Package>>> {
         self.packages.lock().unwrap_or_else(PoisonError::into_inner)
     }

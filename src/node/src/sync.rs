@@ -82,10 +82,12 @@ impl Rounds {
     }
 
     fn note(&mut self, active: &[MeetingId]) {
-        if active.is_empty() && !self.was_empty {
+        let is_empty = active.is_empty() && !self.node.standing().refused;
+        // A hub that refuses the node has said nothing about that.
+        if is_empty && !self.was_empty {
             tracing::info!("当前没有活动会议");
         }
-        self.was_empty = active.is_empty();
+        self.was_empty = is_empty;
         let mut last = self.node.last_sync();
         last.at_ms = Some(unix_millis());
         last.active = active.iter().map(MeetingId::to_string).collect();

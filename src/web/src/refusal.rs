@@ -253,7 +253,8 @@ impl Refusal {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        let says_when = self.headers.iter().any(|(name, _)| name == RETRY_AFTER);
+        if self.status == StatusCode::SERVICE_UNAVAILABLE && !says_when {
             headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
         }
         headers.extend(self.headers);

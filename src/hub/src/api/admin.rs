@@ -51,7 +51,7 @@ struct NodeView<'a> {
     draining: bool,
     /// Whether the hub has found it at its address.
     found: bool,
-    trouble: Option<&'a str>,
+    trouble: Option<String>,
     latency_ms: Option<u64>,
     peer: IpAddr,
     /// What it is worth when a client is to be sent somewhere.
@@ -140,6 +140,15 @@ pub(crate) async fn change_node(
     nodes.node(id).map_or_else(|| Err(refusal::no_node()), |node| json(&view(node, policy)))
 }
 
+/// Answers a DELETE: forgets a node and what was decided about it, until it registers again.
+pub(crate) fn forget_node(service: &Service, id: &NodeId) -> Result<Response<Body>, Refusal> {
+    if !service.nodes.lock().forget(id) {
+        return Err(refusal::no_node());
+    }
+    tracing::info!(node = %id, "an operator has a node forgotten");
+    json(&serde_json::json!({"status": "unregistered"}))
+}
+
 /// Answers a GET of the downloads under way.
 pub(crate) fn downloads(service: &Service) -> Result<Response<Body>, Refusal> {
     json(&Downloads { downloads: service.downloads.shown() })
@@ -162,7 +171,7 @@ fn view<'a>(node: &'a Node, policy: &Policy) -> NodeView<'a> {
         shown: shown(node, policy.heartbeat_timeout),
         draining: node.is_draining,
         found: node.is_found(),
-        trouble: node.trouble(),
+        trouble: node.trouble(now),
         latency_ms: node.latency().map(|latency| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)),
         peer: node.peer,
         score: policy.score(node, true, None, now),

@@ -26,12 +26,28 @@ const MAX_WORD: usize = 64;
 struct RegisterBody {
     id: Option<String>,
     node_id: Option<String>,
+    #[serde(flatten)]
+    place: Place,
+    #[serde(flatten)]
+    beat: BeatBody,
+}
+
+/// What a node says of how and where it is.
+#[derive(Deserialize)]
+struct HeartbeatBody {
+    #[serde(flatten)]
+    place: Place,
+    #[serde(flatten)]
+    beat: BeatBody,
+}
+
+/// Where a node says that it is.
+#[derive(Deserialize)]
+struct Place {
     address: Option<String>,
     ip: Option<String>,
     #[serde(default, deserialize_with = "integer")]
     port: Option<u16>,
-    #[serde(flatten)]
-    beat: BeatBody,
 }
 
 /// What a node says of how it is.
@@ -100,7 +116,10 @@ pub(crate) async fn register(
     let id = body.id.as_ref().or(body.node_id.as_ref()).filter(|id| !id.is_empty());
     let id = id.cloned().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     let id = NodeId::new(&id).map_err(|error| Refusal::bad(error.to_string()))?;
-    let address = address(&body)?;
+    let address = body
+        .place
+        .address()?
+        .ok_or_else(|| Refusal::bad("say where the node is: address as HOST:PORT, or ip and port"))?;
     if address.ip().is_some_and(|ip| !service.access.allows_node(ip)) {
         let detail = format!("{address} is in none of the hub's allowed_nodes");
         return Err(Refusal::forbidden(detail));
@@ -138,15 +157,22 @@ pub(crate) async fn heartbeat(
     id: &NodeId,
     body: Inflow,
 ) -> Result<Response<Body>, Refusal> {
-    let body: BeatBody = read_json(body).await?;
-    let beat = body.check()?;
-    if !service.nodes.lock().beat(id, beat, Instant::now()) {
-        return Err(refusal::no_node());
+    let HeartbeatBody { place, beat } = read_json(body).await?;
+    let beat = Beat { address: place.address()?, ..beat.check()? };
+    let mut nodes = service.nodes.lock();
+    if !nodes.beat(id, beat, Instant::now()) {
+        return Err(match nodes.node(id) {
+            None => refusal::no_node(),
+            Some(node) => Refusal::not_found(format!(
+                "{id} is registered at {}; register again, and give each node an id of its own",
+                node.address
+            )),
+        });
     }
     json(&Done { status: "ok" })
 }
 
-/// Answers a node that leaves, or an operator who has it leave.
+/// Answers a node that leaves.
 pub(crate) fn unregister(service: &Service, id: &NodeId) -> Result<Response<Body>, Refusal> {
     if !service.nodes.lock().unregister(id) {
         return Err(refusal::no_node());
@@ -182,12 +208,15 @@ pub(crate) fn shown(node: &Node, timeout: Duration) -> Shown<'_> {
     }
 }
 
-fn address(body: &RegisterBody) -> Result<Address, Refusal> {
-    let bad = |error: crate::registry::BadAddress| Refusal::bad(error.to_string());
-    match (&body.address, &body.ip, body.port) {
-        (Some(address), ..) => address.parse().map_err(bad),
-        (None, Some(ip), Some(port)) => Address::new(ip, port).map_err(bad),
-        _ => Err(Refusal::bad("say where the node is: address as HOST:PORT, or ip and port")),
+impl Place {
+    /// The address, if there is one.
+    fn address(&self) -> Result<Option<Address>, Refusal> {
+        let address = match (&self.address, &self.ip, self.port) {
+            (Some(address), ..) => address.parse(),
+            (None, Some(ip), Some(port)) => Address::new(ip, port),
+            _ => return Ok(None),
+        };
+        address.map(Some).map_err(|error| Refusal::bad(error.to_string()))
     }
 }
 
@@ -201,6 +230,7 @@ impl BeatBody {
         }
         let packages = self.packages.map(|packages| packages.iter().filter_map(package).collect());
         Ok(Beat {
+            address: None,
             health: self.health,
             status: self.status,
             storage_capacity: self.storage_capacity,

@@ -39,7 +39,8 @@ pub struct Policy {
     pub pull_through: bool,
     /// Whether a client is sent to the same node each time, as long as that is as good as others.
     pub affinity: bool,
-    /// A client that is back within this time counts as a report that its node has failed it; zero = never.
+    /// A client that is back within this time counts as a report that its node has failed it, and is sent to no node twice
+    /// within it; zero = never.
     pub return_window: Duration,
     /// How many times as many clients as others a node gets, where that is not 1.
     pub weights: HashMap<NodeId, f64>,
@@ -54,7 +55,7 @@ pub struct Asker {
     pub client: IpAddr,
     /// Whether it is about to be sent to the node that is chosen.
     pub goes: bool,
-    /// Whether the hub itself could serve it if the only node has just failed it.
+    /// Whether the hub itself could serve it if all nodes have just failed it.
     pub has_fallback: bool,
 }
 
@@ -132,10 +133,10 @@ impl Registry {
         now: Instant,
         rng: &mut impl Rng,
     ) -> Option<Choice> {
-        let failed = if asker.goes { self.returned(&asker, meeting, now) } else { None };
-        let choice = self.best(meeting, version, &asker, failed.as_ref(), now, rng)?;
+        let failed = if asker.goes { self.returned(&asker, version, now) } else { Vec::new() };
+        let choice = self.best(meeting, version, &asker, &failed, now, rng)?;
         if asker.goes {
-            self.returns.note(asker.client, meeting, &choice.id, now);
+            self.returns.note(asker.client, version, &choice.id, now);
             if let Some(node) = self.nodes.get_mut(&choice.id) {
                 node.hand(now);
             }
@@ -143,13 +144,13 @@ impl Registry {
         Some(choice)
     }
 
-    /// The node that this client was sent to a moment ago, which is counted against it.
-    fn returned(&mut self, asker: &Asker, meeting: &MeetingId, now: Instant) -> Option<NodeId> {
-        let id = self.returns.take(asker.client, meeting, now)?;
-        if let Some(node) = self.nodes.get_mut(&id) {
+    /// The nodes that this client was sent to a moment ago; that it is back is counted against the last one.
+    fn returned(&mut self, asker: &Asker, version: Hash, now: Instant) -> Vec<NodeId> {
+        let back = self.returns.back(asker.client, version, now);
+        if let Some(node) = back.from.and_then(|id| self.nodes.get_mut(&id)) {
             node.came_back(now);
         }
-        Some(id)
+        back.nodes
     }
 
     fn best(
@@ -157,7 +158,7 @@ impl Registry {
         meeting: &MeetingId,
         version: Hash,
         asker: &Asker,
-        failed: Option<&NodeId>,
+        failed: &[NodeId],
         now: Instant,
         rng: &mut impl Rng,
     ) -> Option<Choice> {
@@ -170,8 +171,8 @@ impl Registry {
                 Candidate { node, score, holds }
             })
             .collect();
-        // Another node if there is one, else the hub if it can, else the same once more.
-        let is_other = |candidate: &Candidate<'_>| Some(&candidate.node.id) != failed;
+        // Another node if there is one, else the hub if it can, else the same ones once more.
+        let is_other = |candidate: &Candidate<'_>| !failed.contains(&candidate.node.id);
         match candidates.iter().filter(|candidate| is_other(candidate)).count() {
             0 if asker.has_fallback => return None,
             0 => {}

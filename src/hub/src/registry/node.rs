@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use blake3::Hash;
 use tnv_package::MeetingId;
 
+use super::rival::Rival;
+
 /// In this time, half of what is counted against a node is forgotten.
 const HALF_LIFE: Duration = Duration::from_secs(60);
 /// So many probes have to fail in a row before a node counts as dead: one packet may get lost.
@@ -137,6 +139,8 @@ pub struct Registration {
 /// What a node says of how it is. What it leaves out stays as it was.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Beat {
+    /// Where clients reach it.
+    pub address: Option<Address>,
     /// 0 to 1.
     pub health: Option<f64>,
     /// Which status it has.
@@ -205,6 +209,8 @@ pub struct Node {
     failures: u32,
     /// Why it does not answer as itself.
     trouble: Option<String>,
+    /// Who else says that it is this node.
+    rival: Rival,
     /// Clients that were sent to it, and those of them that came back at once.
     sent: Fading,
     returned: Fading,
@@ -232,6 +238,7 @@ impl Node {
             latency: None,
             failures: 0,
             trouble: None,
+            rival: Rival::default(),
             sent: Fading::new(now),
             returned: Fading::new(now),
         }
@@ -241,7 +248,7 @@ impl Node {
     pub(super) fn register_again(&mut self, registration: Registration, peer: IpAddr, now: Instant) -> bool {
         let Registration { address, status, storage_capacity, storage_used, .. } = registration;
         if address != self.address {
-            tracing::warn!(node = %self.id, from = %self.address, to = %address, %peer, "a node has moved");
+            self.rival.moved(&self.id, &self.address, &address, peer, now);
             (self.address, self.latency, self.failures, self.trouble) = (address, None, 0, None);
             (self.sent, self.returned) = (Fading::new(now), Fading::new(now));
         }
@@ -252,7 +259,12 @@ impl Node {
         self.latency.is_none() || self.failures > 0
     }
 
-    pub(super) fn beat(&mut self, beat: Beat, now: Instant) {
+    /// Takes what it says of how it is; `false` if it is another one that says so, who has to register.
+    pub(super) fn beat(&mut self, beat: Beat, now: Instant) -> bool {
+        if let Some(address) = beat.address.filter(|address| *address != self.address) {
+            self.rival.seen(&self.id, &address, &self.address, now);
+            return false;
+        }
         self.heard = now;
         if let Some(health) = beat.health.filter(|health| health.is_finite()) {
             self.health = health.clamp(0.0, 1.0);
@@ -275,6 +287,7 @@ impl Node {
         if let Some(region) = beat.region {
             self.region = Some(region).filter(|region| !region.is_empty());
         }
+        true
     }
 
     pub(super) fn probed(&mut self, finding: Finding, now: Instant) {
@@ -328,9 +341,12 @@ impl Node {
         self.latency
     }
 
-    /// Why it does not answer the hub as itself.
-    pub fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+    /// Who else has its id, or why it does not answer the hub as itself.
+    pub fn trouble(&self, now: Instant) -> Option<String> {
+        let rival = self.rival.address(now).map(|other| {
+            format!("another node, at {other}, has the id {} as well: give each one of its own", self.id)
+        });
+        rival.or_else(|| self.trouble.clone())
     }
 
     /// How many probes have failed since it last answered.

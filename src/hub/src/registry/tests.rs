@@ -219,10 +219,31 @@ fn many_clients_behind_one_address_do_not_make_nodes_bad() {
     world.add("a");
     world.add("b");
     let mut spread: HashMap<String, u16> = HashMap::new();
+    // Where the hub has enough to do.
     for _ in 0..100 {
-        *spread.entry(world.choose_for(ip(9), true).unwrap()).or_default() += 1;
+        *spread.entry(world.choose_for(ip(9), false).unwrap()).or_default() += 1;
     }
     assert!(spread.values().all(|count| *count == 50), "{spread:?}");
+}
+
+#[test]
+fn a_client_that_all_nodes_fail_is_served_by_the_hub() {
+    let mut world = World::new(policy());
+    for name in ["a", "b", "c"] {
+        world.add(name);
+    }
+    let mut sent: Vec<_> = (0..3).filter_map(|_| world.choose_for(ip(9), true)).collect();
+    sent.sort_unstable();
+    assert_eq!(sent, ["a", "b", "c"]);
+    for _ in 0..5 {
+        world.now += SECOND;
+        assert_eq!(world.choose_for(ip(9), true), None);
+    }
+    // Others are sent to nodes as before, and so is this one where the hub cannot, or after a while.
+    assert!(world.choose_for(ip(8), true).is_some());
+    assert!(world.choose_for(ip(9), false).is_some());
+    world.now += 10 * SECOND;
+    assert!(world.choose_for(ip(9), true).is_some());
 }
 
 #[test]
@@ -231,8 +252,10 @@ fn the_only_node_is_followed_by_the_hub_if_that_can() {
     world.add("a");
     assert_eq!(world.choose_for(ip(9), true).as_deref(), Some("a"));
     assert_eq!(world.choose_for(ip(9), true), None);
-    assert_eq!(world.choose_for(ip(9), true).as_deref(), Some("a"));
+    assert_eq!(world.choose_for(ip(9), true), None);
     assert_eq!(world.choose_for(ip(9), false).as_deref(), Some("a"));
+    world.now += 10 * SECOND;
+    assert_eq!(world.choose_for(ip(9), true).as_deref(), Some("a"));
 }
 
 #[test]
@@ -312,6 +335,61 @@ fn registering_again_changes_nothing_but_what_is_new() {
     let target = world.target("a");
     world.registry.probed(&target, Finding::Answered(SECOND / 100), world.now);
     assert_eq!(world.registry.holders(&world.meeting, world.version, world.now), 1);
+}
+
+#[test]
+fn a_node_whose_id_another_has_taken_gets_it_back_and_both_are_named() {
+    let mut world = World::new(policy());
+    world.add("a");
+    let at = |address: &str| Registration {
+        id: id("a"),
+        address: address.parse().unwrap(),
+        status: "active".to_owned(),
+        storage_capacity: 0,
+        storage_used: 0,
+    };
+    let beat = |address: &str| Beat { address: Some(address.parse().unwrap()), ..Beat::default() };
+    assert!(world.registry.beat(&id("a"), beat("A:8001"), world.now));
+    assert!(world.registry.register(at("b:8001"), ip(2), world.now).unwrap());
+    let trouble = |world: &World| world.registry.node(&id("a")).unwrap().trouble(world.now);
+    assert_eq!(trouble(&world), None, "it may have moved");
+    world.now += 50 * SECOND;
+    assert!(!world.registry.beat(&id("a"), beat("a:8001"), world.now), "it has to register");
+    assert!(trouble(&world).unwrap().contains("a:8001"));
+    world.now += 20 * SECOND;
+    assert_eq!(world.registry.targets(world.now), [], "nobody was heard at the address that is known");
+    assert!(world.registry.register(at("a:8001"), ip(1), world.now).unwrap());
+    assert!(trouble(&world).unwrap().contains("b:8001"));
+    assert!(world.registry.beat(&id("a"), beat("a:8001"), world.now));
+    assert_eq!(world.registry.targets(world.now).len(), 1);
+    // The other one does not come back.
+    world.now += 120 * SECOND;
+    assert_eq!(trouble(&world), None);
+}
+
+#[test]
+fn what_an_operator_has_decided_holds_when_a_node_comes_back() {
+    let mut world = World::new(policy());
+    world.add("a");
+    assert!(world.registry.drain(&id("a"), true));
+    assert!(world.registry.unregister(&id("a")));
+    world.add("a");
+    assert!(world.registry.node(&id("a")).unwrap().is_draining);
+    assert_eq!(world.choose_for(ip(9), true), None);
+    // Silent for so long that it was forgotten.
+    world.now += 25 * 3600 * SECOND;
+    world.registry.forget_silent(world.now);
+    world.add("a");
+    assert_eq!(world.choose_for(ip(9), true), None);
+    assert!(world.registry.drain(&id("a"), false));
+    world.registry.unregister(&id("a"));
+    world.add("a");
+    assert!(world.choose_for(ip(9), true).is_some());
+    // Nor does anything stay of one that the operator has forgotten.
+    world.registry.drain(&id("a"), true);
+    assert!(world.registry.forget(&id("a")) && !world.registry.forget(&id("a")));
+    world.add("a");
+    assert!(!world.registry.node(&id("a")).unwrap().is_draining);
 }
 
 #[test]

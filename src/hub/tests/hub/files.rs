@@ -134,6 +134,13 @@ async fn bodies_that_are_no_upload_are_refused_and_leave_nothing() {
     assert!(two.detail().contains("stored before: a, b"), "{two:?}");
     let listed = hub.get("/api/v1/meetings/m").await.json()["files"].as_array().unwrap().len();
     assert_eq!(listed, 2);
+    // However large a file is that has another name.
+    for len in [10, 300_000] {
+        let other = "--XYZ\r\nContent-Disposition: form-data; name=\"upload\"; filename=\"a\"\r\n\r\n";
+        let answer = form(&format!("{other}{}\r\n--XYZ--\r\n", "x".repeat(len))).send(hub.address).await;
+        assert_eq!(answer.status, 400, "{len}: {answer:?}");
+        assert_eq!(answer.detail(), "the form has no file; its field must be called \"file\"", "{len}");
+    }
     // A field behind the last file is passed over.
     let field = "--XYZ\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nx\r\n";
     let answer = form(&format!("{field}{head}new\r\n{field}--XYZ--\r\n")).send(hub.address).await;

@@ -113,7 +113,10 @@ async fn what_makes_no_meeting_is_refused_in_words() {
         (json!({"title": ""}), "title"),
         (json!({}), "title"),
         (json!({"title": 7}), "body"),
-        (json!([]), "body"),
+        (json!([]), "JSON object"),
+        (json!(["m", "a title", null, null, null]), "JSON object"),
+        (json!("a title"), "JSON object"),
+        (json!({"title": "x", "agenda_items": [["x", 1]]}), "body"),
         (json!({"id": "../x", "title": "x"}), "meeting's id"),
         (json!({"id": "a/b", "title": "x"}), "meeting's id"),
         (json!({"id": "会议", "title": "x"}), "meeting's id"),
@@ -139,4 +142,9 @@ async fn what_makes_no_meeting_is_refused_in_words() {
     hub.meeting("m", &[]).await;
     let moved = Call::new("PUT", "/api/v1/meetings/m").json(&json!({"id": "other"})).send(hub.address).await;
     assert_eq!(moved.status, 400);
+    for path in ["nodes/register", "nodes/n/heartbeat", "admin/session"] {
+        let answer = hub.post(&format!("/api/v1/{path}"), json!([1.0])).await;
+        assert_eq!(answer.status, 400, "{path} {answer:?}");
+        assert!(answer.detail().contains("JSON object"), "{path} {answer:?}");
+    }
 }

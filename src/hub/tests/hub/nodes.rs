@@ -82,6 +82,32 @@ async fn nobody_gets_clients_at_the_address_of_another() {
 }
 
 #[tokio::test]
+async fn a_heartbeat_from_another_address_than_the_known_one_has_the_node_register() {
+    let cluster = Cluster::start().await;
+    let hub = cluster.hub(|_| {}).await;
+    let node = FakeNode::start("node-1").await;
+    node.join(&hub, &[]).await;
+    let other = FakeNode::start("node-1").await;
+    assert_eq!(hub.post("/api/v1/nodes/register", other.registration()).await.status, 200);
+    let beat = |node: &FakeNode| {
+        let place = json!({"ip": node.address.ip().to_string(), "port": node.address.port(), "health": 1.0});
+        Call::new("POST", "/api/v1/nodes/node-1/heartbeat").json(&place)
+    };
+    let refused = beat(&node).send(hub.address).await;
+    assert_eq!(refused.status, 404);
+    assert!(refused.detail().contains(&other.address.to_string()), "{refused:?}");
+    assert_eq!(hub.post("/api/v1/nodes/register", node.registration()).await.status, 200);
+    assert_eq!(beat(&node).send(hub.address).await.status, 200);
+    assert_eq!(beat(&other).send(hub.address).await.status, 404);
+    let shown = node.shown(&hub).await;
+    assert_eq!(shown["address"], node.address.to_string());
+    let trouble = shown["trouble"].as_str().unwrap();
+    assert!(trouble.contains(&other.address.to_string()) && trouble.contains("node-1"), "{trouble}");
+    // Nodes that do not say where they are are believed.
+    assert_eq!(node.beat(&hub, &[]).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_key_is_asked_for_where_nodes_are_served_and_nowhere_else() {
     let cluster = Cluster::start().await;
     let hub = cluster.hub(|config| config.api_key = Secret::new("s3cret")).await;

@@ -186,8 +186,9 @@ impl ConfigFile {
         let before = std::mem::replace(&mut *in_force, now.clone());
         let warnings = document.warnings.iter().map(Remark::to_string);
         let warnings = warnings.chain(self.overrides.keys().filter_map(|key| {
-            let given = document::get(&stored, key).filter(|value| !value.is_null())?;
-            (Some(given) != document::get(&document.complete, key)).then(|| {
+            let given = document::get(&stored, key).unwrap_or(&Value::Null);
+            let in_force = document::get(&document.complete, key).unwrap_or(&Value::Null);
+            (given != in_force).then(|| {
                 format!("{key}: {} counts more than the file", self.overrides.origin(key).unwrap_or_default())
             })
         }));

@@ -237,6 +237,10 @@ fn the_environment_counts_more_and_is_not_written_down() {
         "{:?}",
         applied.warnings
     );
+    // Also where the file says nothing.
+    for key in file.overridden() {
+        assert!(applied.warnings.iter().any(|warning| warning.starts_with(&format!("{key}: "))), "{key}");
+    }
 }
 
 #[test]

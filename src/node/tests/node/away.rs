@@ -16,7 +16,8 @@ async fn without_a_hub_the_node_serves_what_it_has_and_comes_back_by_itself() {
     assert!(lab.download("m1").await == package);
     let missing = lab.get(&package_path("m2")).await;
     assert_eq!(missing.status(), 503);
-    assert!(missing.headers().contains_key("retry-after"));
+    let after: Vec<_> = missing.headers().get_all("retry-after").iter().collect();
+    assert_eq!(after, ["5"], "one, and the node's own");
     assert_eq!(lab.status().await["service_running"], true);
 
     {

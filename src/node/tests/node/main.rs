@@ -2,6 +2,7 @@
 
 mod away;
 mod cleaning;
+mod damage;
 mod downloads;
 mod hub;
 mod lab;

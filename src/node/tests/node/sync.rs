@@ -134,6 +134,7 @@ async fn a_meeting_that_changes_meanwhile_is_never_mixed() {
     lab.hub.put("m1", &[("a", bytes(500_000, 1)), ("b", bytes(200_000, 2))]);
     gate.add_permits(1);
     lab.until(async |lab| lab.hub.lock().sent >= 500_000 + 64 * 1024).await;
+    lab.until(async |lab| lab.status().await["pulls"][0]["bytes_verified"] == 500_000).await;
     // The file that is on its way is another one now, and the old one breaks off.
     lab.hub.put("m1", &[("a", bytes(500_000, 1)), ("b", bytes(200_000, 3))]);
     lab.hub.lock().gate = None;

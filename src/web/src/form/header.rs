@@ -68,7 +68,12 @@ pub(crate) struct Scanner<'a> {
     wanted: Wanted,
     /// Where that may begin at the earliest.
     from: usize,
+    /// A part that was passed over is a file.
+    passed_a_file: bool,
 }
+
+/// What is said where no part is named `file`.
+pub(crate) const NO_FILE: &str = "the form has no file; its field must be called \"file\"";
 
 #[derive(Debug, Clone, Copy)]
 enum Wanted {
@@ -84,7 +89,7 @@ enum Wanted {
 
 impl Scanner<'_> {
     pub(crate) fn new(boundary: &Boundary) -> Scanner<'_> {
-        Scanner { boundary, wanted: Wanted::First, from: 0 }
+        Scanner { boundary, wanted: Wanted::First, from: 0, passed_a_file: false }
     }
 
     /// Goes on in a form that begins with what it began with at the last call. `None`: the file's part has not begun.
@@ -104,7 +109,7 @@ impl Scanner<'_> {
                     // From the line break on, so that a part without a header ends at once.
                     Some(b"\r\n") => (Wanted::HeaderEnd { start: self.from + 2 }, self.from),
                     Some(b"--") => {
-                        return Err("the form has no file; its field must be called \"file\"".to_owned());
+                        return Err(NO_FILE.to_owned());
                     }
                     Some(_) => return Err("the form has a boundary without a line break".to_owned()),
                 },
@@ -115,6 +120,7 @@ impl Scanner<'_> {
                         if part.field == "file" {
                             return Ok(Some((part, at + 4)));
                         }
+                        self.passed_a_file |= !part.name.is_empty();
                         // An empty part's line break is that of its header's end.
                         (Wanted::Next, at + 2)
                     }
@@ -125,6 +131,11 @@ impl Scanner<'_> {
                 },
             };
         }
+    }
+
+    /// Whether there was a file under another name so far.
+    pub(crate) fn passed_a_file(&self) -> bool {
+        self.passed_a_file
     }
 
     /// The end of the first delimiter. It has no line break before it, unless there is a preamble.

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use memchr::memmem;
 
 use super::MAX_HEAD;
-use super::header::{Boundary, PartHeader, Scanner};
+use super::header::{Boundary, NO_FILE, PartHeader, Scanner};
 use crate::inflow::{Inflow, refusal};
 use crate::refusal::Refusal;
 
@@ -48,6 +48,9 @@ impl FormParts {
                     let _ = self.window.split_to(start);
                     (self.searched, self.is_inside, self.is_first) = (0, true, false);
                     return Ok(Some(part));
+                }
+                Ok(None) if self.window.len() > MAX_HEAD && self.is_first && scanner.passed_a_file() => {
+                    return Err(Refusal::bad(NO_FILE));
                 }
                 Ok(None) if self.window.len() > MAX_HEAD => {
                     return Err(Refusal::bad("the form has more than 64 KiB before a file"));
