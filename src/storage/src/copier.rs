@@ -2,9 +2,11 @@
 //! of its own copies, so a copy counts when who has it says so, with the bytes durable and their checksums right.
 
 mod pulled;
+mod rate;
 
 use std::collections::{HashSet, VecDeque};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,13 +15,15 @@ use tnv_client::{ClientError, Download, StorageClient};
 use tnv_common::clock;
 use tnv_common::connection::Interrupt;
 use tnv_common::database::DbError;
-use tnv_proto::{Checksum, ErrorCode, Failure, FileKey};
+use tnv_proto::{ErrorCode, Failure, FileKey};
 use tokio::sync::Notify;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
-use self::pulled::Pulled;
-use crate::catalog::{LandedCopy, PendingCopy};
+pub(crate) use self::pulled::Pulled;
+use self::rate::Paced;
+pub(crate) use self::rate::Rate;
+use crate::catalog::{Backlog, LandedCopy, PendingCopy};
 use crate::commit::{Placed, conclude};
 use crate::digest::Digest;
 use crate::metrics::StorageMetrics;
@@ -32,6 +36,8 @@ use crate::volume::Incoming;
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a file waits that could not be fetched: from the first to the second value, doubling.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
+/// The longest that a file waits which nobody gives: who has it may be back at any time.
+const ABSENCE: Duration = Duration::from_secs(15);
 /// Orders that are read at once, beside those under way.
 const BATCH: usize = 64;
 /// Files that somebody waits for; more are found in their turn.
@@ -43,6 +49,10 @@ pub(crate) struct Orders {
     /// Files that somebody has asked for meanwhile.
     wanted: Mutex<VecDeque<FileKey>>,
     wake: Notify,
+    /// What was left of them a moment ago.
+    backlog: Mutex<Backlog>,
+    /// Whether it was said already that there is no room.
+    is_full: AtomicBool,
 }
 
 impl Orders {
@@ -61,8 +71,18 @@ impl Orders {
         self.look();
     }
 
-    fn take_wanted(&self) -> Vec<FileKey> {
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
+    /// What was left of them a moment ago.
+    pub(crate) fn backlog(&self) -> Backlog {
+        *self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn note_backlog(&self, backlog: Backlog) {
+        StorageMetrics::global().note_backlog(&backlog);
+        *self.backlog.lock().unwrap_or_else(PoisonError::into_inner) = backlog;
+    }
+
+    fn next_wanted(&self) -> Option<FileKey> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 }
 
@@ -77,13 +97,33 @@ enum CopyError {
     #[error(transparent)]
     Peer(#[from] ClientError),
     /// What came is not the file.
-    #[error("the bytes that came have BLAKE3 {0}")]
-    Wrong(Checksum),
+    #[error("{text}, from {}", from.join(" and "))]
+    Wrong {
+        /// What is wrong.
+        text: String,
+        /// Whose bytes they were.
+        from: Vec<String>,
+    },
     /// There is no room or no number, or the disk failed.
     #[error("{}", .0.text)]
     Here(Failure),
     #[error(transparent)]
     Broken(#[from] io::Error),
+}
+
+impl CopyError {
+    /// How long the file waits after so many tries; `share` of it, so that many do not come at once.
+    fn back_off(&self, tries: u32, share: f64) -> Duration {
+        let longest = match self {
+            CopyError::NoHolder | CopyError::Peer(_) | CopyError::Broken(_) => ABSENCE,
+            CopyError::Catalog(_) | CopyError::Wrong { .. } | CopyError::Here(_) => BACK_OFF.1,
+        };
+        BACK_OFF.0.saturating_mul(1 << tries.min(16)).min(longest).mul_f64(share)
+    }
+
+    fn is_no_space(&self) -> bool {
+        matches!(self, CopyError::Here(failure) if failure.code == ErrorCode::NO_SPACE)
+    }
 }
 
 impl From<Failure> for CopyError {
@@ -139,32 +179,44 @@ impl Copier {
 
     /// Starts as many as may run. Whether there are more.
     async fn start_due(&mut self) -> Result<bool, DbError> {
-        let catalog = self.service.files.catalog();
-        let mut due = Vec::new();
-        for key in self.service.orders.take_wanted() {
-            due.extend(catalog.pending_of(&key).await?);
-        }
+        self.start_wanted().await?;
         if self.running.len() < self.parallel {
             let limit = u32::try_from(BATCH + self.under_way.len()).unwrap_or(u32::MAX);
-            due.extend(catalog.pending(clock::unix_millis(), limit).await?);
-        }
-        for order in due {
-            if self.under_way.contains(&order.key) {
-                continue;
+            let due = self.service.files.catalog().pending(clock::unix_millis(), limit).await?;
+            for order in due {
+                self.start(order).await;
+                self.start_wanted().await?;
             }
-            while self.running.len() >= self.parallel {
-                let Some(done) = self.running.join_next().await else { break };
-                self.note(done);
-            }
-            self.under_way.insert(order.key.clone());
-            let service = self.service.clone();
-            self.running.spawn(async move {
-                let key = order.key.clone();
-                fulfil(&service, order).await;
-                key
-            });
         }
         Ok(self.running.len() >= self.parallel)
+    }
+
+    /// Starts those that somebody waits for.
+    async fn start_wanted(&mut self) -> Result<(), DbError> {
+        while let Some(key) = self.service.orders.next_wanted() {
+            if let Some(order) = self.service.files.catalog().pending_of(&key).await? {
+                self.start(order).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts one as soon as it may run, unless it is under way.
+    async fn start(&mut self, order: PendingCopy) {
+        if self.under_way.contains(&order.key) {
+            return;
+        }
+        while self.running.len() >= self.parallel {
+            let Some(done) = self.running.join_next().await else { break };
+            self.note(done);
+        }
+        self.under_way.insert(order.key.clone());
+        let service = self.service.clone();
+        self.running.spawn(async move {
+            let key = order.key.clone();
+            fulfil(&service, order).await;
+            key
+        });
     }
 
     fn note(&mut self, done: Result<FileKey, tokio::task::JoinError>) {
@@ -189,6 +241,7 @@ async fn fulfil(service: &Arc<StorageService>, order: PendingCopy) {
     match copy(service, &order).await {
         Ok(true) => {
             metrics.copies.inc();
+            service.orders.is_full.store(false, Ordering::Relaxed);
             metrics.copied_bytes.inc_by(order.size);
             service.files.evict(&order.key).await;
             service.leftovers.notify_one();
@@ -197,22 +250,27 @@ async fn fulfil(service: &Arc<StorageService>, order: PendingCopy) {
         Ok(false) => tracing::debug!(file = %order.key, "a copy is not wanted any more"),
         Err(error) => {
             metrics.failed_copies.inc();
-            let pause = back_off(order.tries, rand::rng().random_range(0.5..1.0));
-            tracing::warn!(file = %order.key, tries = order.tries + 1, ?pause, %error, "a file was not copied");
-            let next_try_ms =
-                clock::unix_millis().saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX));
-            if let Err(error) = service.files.catalog().postpone(&order.key, next_try_ms).await {
-                tracing::warn!(file = %order.key, %error, "cannot postpone a copy");
-                // Not in a tight loop.
-                tokio::time::sleep(BACK_OFF.0).await;
-            }
+            postpone(service, &order, &error).await;
         }
     }
 }
 
-/// How long a file waits that was tried so often before; `share` of it, so that many do not come at once.
-fn back_off(tries: u32, share: f64) -> Duration {
-    BACK_OFF.0.saturating_mul(1 << tries.min(16)).min(BACK_OFF.1).mul_f64(share)
+/// Has a file wait that could not be fetched, so that it holds up no other.
+async fn postpone(service: &Arc<StorageService>, order: &PendingCopy, error: &CopyError) {
+    let pause = error.back_off(order.tries, rand::rng().random_range(0.5..1.0));
+    // A full disk is the same for all of them.
+    if error.is_no_space() && service.orders.is_full.swap(true, Ordering::Relaxed) {
+        tracing::debug!(file = %order.key, %error, "a file was not copied");
+    } else {
+        tracing::warn!(file = %order.key, tries = order.tries + 1, ?pause, %error, "a file was not copied");
+    }
+    let next_try_ms =
+        clock::unix_millis().saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX));
+    if let Err(error) = service.files.catalog().postpone(&order.key, next_try_ms).await {
+        tracing::warn!(file = %order.key, %error, "cannot postpone a copy");
+        // Not in a tight loop.
+        tokio::time::sleep(BACK_OFF.0).await;
+    }
 }
 
 /// Fetches a file. `false`: it is not ordered any more.
@@ -226,9 +284,9 @@ async fn copy(service: &Arc<StorageService>, order: &PendingCopy) -> Result<bool
         };
     }
     match copy_from(service, order, holders.clone()).await {
-        Err(CopyError::Wrong(found)) if holders.len() > 1 => {
-            tracing::warn!(file = %order.key, %found, "wrong bytes came; each who has it is asked alone");
-            let mut last = CopyError::Wrong(found);
+        Err(wrong @ CopyError::Wrong { .. }) if holders.len() > 1 => {
+            tracing::warn!(file = %order.key, error = %wrong, "wrong bytes came; each who has it is asked alone");
+            let mut last = wrong;
             for holder in holders {
                 match copy_from(service, order, vec![holder.clone()]).await {
                     Ok(landed) => return Ok(landed),
@@ -253,19 +311,24 @@ async fn copy_from(
     let reservation = service.volume.reserve(*size)?;
     let opened = Download::from_storages(holders, key, 0, 0, *blake3).await;
     let download = opened.inspect_err(|error| service.doubt(error))?;
-    if download.size() != *size {
-        return Err(CopyError::Wrong(Checksum::UNKNOWN));
+    let mut pulled = Pulled::new(download);
+    if pulled.size() != *size {
+        let text = format!("{} bytes are offered, the catalog says {size}", pulled.size());
+        return Err(wrong(text, &pulled));
     }
     let (place, _) = service.next_place(reservation.path()).await?;
     let incoming = Incoming::new(reservation.path().clone(), place, *size);
     let mut digest = Digest::default();
     let flow = Flow { budget: &service.buffers, counters: &service.counters, digest: Some(&mut digest) };
-    let pumped = pump(&mut Pulled::new(download), Head::default(), *size, incoming, flow).await;
+    let mut paced = Paced { supply: &mut pulled, rate: &service.fill_rate };
+    let pumped = pump(&mut paced, Head::default(), *size, incoming, flow).await;
+    service.peers.doubt_all(pulled.take_broken());
     let incoming = pumped.map_err(|broken| broken.why)?;
     let received = digest.finish();
     if received.blake3 != *blake3 || received.crc32 != *crc32 {
         let _ = spawn_blocking(move || incoming.remove()).await;
-        return Err(CopyError::Wrong(received.blake3));
+        let text = format!("the bytes have BLAKE3 {}, the catalog says {blake3}", received.blake3);
+        return Err(wrong(text, &pulled));
     }
     let (names, place) = incoming.hand_over();
     let copy =
@@ -284,6 +347,28 @@ async fn copy_from(
     }
 }
 
+/// What came is not the file.
+fn wrong(text: String, pulled: &Pulled) -> CopyError {
+    StorageMetrics::global().wrong_copies.inc();
+    CopyError::Wrong { text, from: pulled.senders().to_vec() }
+}
+
+/// Looks again and again at what is left to be copied, until `shutdown`.
+pub(crate) async fn watch_backlog(service: Arc<StorageService>, shutdown: CancellationToken) {
+    let watch = async {
+        loop {
+            if let Ok(backlog) = service.files.catalog().backlog().await {
+                service.orders.note_backlog(backlog);
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+    };
+    tokio::select! {
+        () = watch => {}
+        () = shutdown.cancelled() => {}
+    }
+}
+
 impl StorageService {
     /// Those who have a file, in the order in which to ask them.
     pub(crate) async fn holders(&self, key: &FileKey) -> Result<Vec<StorageClient>, DbError> {
@@ -292,9 +377,7 @@ impl StorageService {
 
     /// Notes who has failed.
     pub(crate) fn doubt(&self, error: &ClientError) {
-        for address in error.out_of_reach() {
-            self.peers.doubt(address);
-        }
+        self.peers.doubt_all(error.out_of_reach());
     }
 }
 
@@ -304,10 +387,13 @@ mod tests {
 
     #[test]
     fn a_file_that_fails_waits_longer_each_time_and_not_for_ever() {
-        let pauses: Vec<u64> =
-            [0, 1, 2, 9, 10, 40, u32::MAX].map(|tries| back_off(tries, 1.0).as_secs()).into();
-        assert_eq!(pauses, [1, 2, 4, 512, 600, 600, 600]);
-        assert_eq!(back_off(0, 0.5), Duration::from_millis(500));
+        let pauses = |error: &CopyError| {
+            [0, 1, 2, 9, 10, 40, u32::MAX].map(|tries| error.back_off(tries, 1.0).as_secs())
+        };
+        let here = CopyError::Here(Failure::new(ErrorCode::NO_SPACE, "no room"));
+        assert_eq!(pauses(&here), [1, 2, 4, 512, 600, 600, 600]);
+        assert_eq!(pauses(&CopyError::NoHolder), [1, 2, 4, 15, 15, 15, 15]);
+        assert_eq!(here.back_off(0, 0.5), Duration::from_millis(500));
     }
 
     #[test]
@@ -318,7 +404,6 @@ mod tests {
             orders.want(&key);
             orders.want(&key);
         }
-        assert_eq!(orders.take_wanted().len(), WANTED);
-        assert!(orders.take_wanted().is_empty());
+        assert_eq!(std::iter::from_fn(|| orders.next_wanted()).count(), WANTED);
     }
 }

@@ -2,10 +2,12 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tnv_common::cache::{CacheConfig, Namespace, Ticket};
 use tnv_proto::{Checksum, FileKey};
+use tokio::time::Instant;
 
 use crate::catalog::{FileRow, Location};
 use crate::layout::Place;
@@ -56,18 +58,29 @@ impl Deref for Entry {
     }
 }
 
-/// Rows of files that lie here, and here alone. What is lost from it costs time, never an answer.
+/// Rows of files that lie here. What is lost from it costs time, never an answer.
 pub(crate) enum RowCache {
     /// It is never away, so no removal goes missing.
-    Memory(moka::sync::Cache<FileKey, Arc<Entry>>),
+    Memory {
+        entries: moka::sync::Cache<FileKey, Held>,
+        /// How long an entry is good, from before its source was read.
+        ttl: Duration,
+    },
     /// One that several processes may share.
     Texts(Arc<dyn Namespace>),
+}
+
+/// An entry, and when its source had not been read yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    entry: Arc<Entry>,
+    since: Instant,
 }
 
 /// The right to put in a row that is read from now on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Claim {
-    Memory,
+    Memory(Instant),
     Text(Ticket),
 }
 
@@ -81,13 +94,17 @@ impl RowCache {
             return RowCache::Texts(config.open_namespace(KIND, storage));
         };
         let entries = moka::sync::Cache::builder().max_capacity(*size).weigher(weight).time_to_live(*ttl);
-        RowCache::Memory(entries.build())
+        RowCache::Memory { entries: entries.build(), ttl: *ttl }
     }
 
     /// Looks for a row, before its source is read. No claim: nothing can be put in.
     pub(crate) async fn get(&self, key: &FileKey) -> (Option<Arc<Entry>>, Option<Claim>) {
         match self {
-            RowCache::Memory(entries) => (entries.get(key), Some(Claim::Memory)),
+            RowCache::Memory { entries, ttl } => {
+                let now = Instant::now();
+                let held = entries.get(key).filter(|held| now.duration_since(held.since) < *ttl);
+                (held.map(|held| held.entry), Some(Claim::Memory(now)))
+            }
             RowCache::Texts(texts) => {
                 let lookup = texts.get(&text_key(key)).await;
                 let row = lookup.value.and_then(|text| parse(key, &text));
@@ -100,19 +117,22 @@ impl RowCache {
     /// Puts a row in that was read after `claim` was handed out.
     pub(crate) async fn put(&self, claim: Claim, key: &FileKey, entry: &Arc<Entry>) {
         match (self, claim) {
-            (RowCache::Memory(entries), _) => entries.insert(key.clone(), entry.clone()),
+            (RowCache::Memory { entries, .. }, Claim::Memory(since)) => {
+                entries.insert(key.clone(), Held { entry: entry.clone(), since });
+            }
+            (RowCache::Memory { .. }, Claim::Text(_)) => {}
             (RowCache::Texts(texts), Claim::Text(ticket)) => match write(key, entry.row()) {
                 Ok(text) => texts.set(ticket, &text_key(key), text).await,
                 Err(error) => tracing::warn!(%key, %error, "cannot cache a row"),
             },
-            (RowCache::Texts(_), Claim::Memory) => {}
+            (RowCache::Texts(_), Claim::Memory(_)) => {}
         }
     }
 
     /// Takes a row out, after its source was changed. When this returns nobody finds it any more.
     pub(crate) async fn remove(&self, key: &FileKey) {
         match self {
-            RowCache::Memory(entries) => entries.invalidate(key),
+            RowCache::Memory { entries, .. } => entries.invalidate(key),
             RowCache::Texts(texts) => {
                 let (ours, older) = (text_key(key), older_key(key));
                 tokio::join!(texts.remove(&ours), texts.outside().remove(&older));
@@ -121,7 +141,8 @@ impl RowCache {
     }
 }
 
-fn weight(key: &FileKey, entry: &Arc<Entry>) -> u32 {
+fn weight(key: &FileKey, held: &Held) -> u32 {
+    let entry = &held.entry;
     let path = match &entry.row.location {
         Location::Here { path, .. } => path.len(),
         // These are not cached.
