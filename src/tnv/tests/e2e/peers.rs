@@ -122,7 +122,7 @@ fn what_only_a_dead_storage_has_is_waited_for_and_never_said_to_be_gone() {
 
 #[test]
 fn a_storage_that_hangs_holds_up_nobody_for_long() {
-    let mut group = Group::start();
+    let group = Group::start();
     let contents = |n: u64| Pattern::new(n, 300_000).bytes();
     for n in 0..5 {
         group.upload(2, &n.to_string(), &contents(n));
