@@ -1,6 +1,7 @@
 //! Downloads that survive a storage.
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use tnv_proto::{Checksum, ErrorCode, Failure, FileKey, Server};
@@ -30,6 +31,8 @@ pub struct Download {
     attempts: Attempts,
     /// Whether every storage so far has compared the file's checksum.
     checked: bool,
+    /// Addresses of storages that were out of reach or broke off.
+    broken: Vec<Arc<str>>,
 }
 
 /// What was asked for.
@@ -76,7 +79,7 @@ impl Download {
         size: u64,
         expected: Checksum,
     ) -> Result<Self, ClientError> {
-        let mut attempts = Attempts::default();
+        let (mut attempts, mut broken) = (Attempts::default(), Vec::new());
         while let Some(storage) = route.next(key, &mut attempts).await {
             match storage.open(key, offset, size, expected).await {
                 Ok(Opened { connection, len, checked }) => {
@@ -91,16 +94,31 @@ impl Download {
                         route,
                         attempts: Attempts::default(),
                         checked,
+                        broken,
                     });
                 }
                 Err(error) if error.is_conclusive() => return Err(attempts.concluded_by(error)),
                 Err(error) => {
+                    if error.code().is_none() {
+                        broken.push(storage.address().into());
+                    }
                     route.failed(key, storage, &error);
                     attempts.push(error);
                 }
             }
         }
         Err(attempts.into_error())
+    }
+
+    /// Takes the addresses of the storages that were out of reach or broke off while others have helped; those of a download
+    /// that failed are in its error.
+    pub fn take_broken(&mut self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.broken)
+    }
+
+    /// The storage that sends at present.
+    pub fn sender(&self) -> Option<&str> {
+        self.connection.as_ref().map(|connection| &*connection.peer().address)
     }
 
     /// How many bytes this download gives in all.
@@ -208,7 +226,9 @@ impl Download {
 
     /// Goes on at the same place on another storage, after `broken` happened on this one.
     async fn resume(&mut self, broken: ClientError) -> Result<(), ClientError> {
-        self.connection = None;
+        if let Some(connection) = self.connection.take() {
+            self.broken.push(connection.peer().address.clone());
+        }
         self.route.doubt(&self.part.key);
         self.attempts.push(broken);
         if self.checked || self.part.file_size.is_some() {

@@ -38,6 +38,19 @@ pub struct Load {
     pub bytes_in: u64,
     /// Bytes of files sent.
     pub bytes_out: u64,
+    /// Files that it still has to fetch from other storages of its group; absent, as are the next two, where there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub backlog_files: u64,
+    /// Their bytes.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub backlog_bytes: u64,
+    /// Since when the oldest of them is waited for, in unix seconds.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub backlog_oldest: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Everything a tracker knows.

@@ -86,6 +86,10 @@ pub struct Config {
     pub replication: Replication,
     /// How many files are fetched from other storages of the group at once.
     pub copy_parallel: usize,
+    /// Bytes per second that they may take together while the storage fills; 0 = no limit.
+    pub fill_rate: u64,
+    /// How long storages of a group of copies remember rows.
+    pub row_lease: Duration,
     /// Trackers, `host:port` each.
     pub trackers: Vec<String>,
     /// Id servers, `host:port` each.
@@ -131,7 +135,13 @@ impl Config {
                 &[Replication::None, Replication::SharedVolume, Replication::Copies]
                     .map(|choice| (choice.as_str(), choice)),
             ),
-            copy_parallel: settings.number("copy_parallel", 8, 1..=1_000) as usize,
+            copy_parallel: settings.number("copy_parallel", 4, 1..=1_000) as usize,
+            fill_rate: settings.size("fill_rate", 0, 0..=1 << 40),
+            row_lease: settings.duration(
+                "row_lease",
+                Duration::from_secs(5),
+                Duration::ZERO..=Duration::from_secs(60),
+            ),
             trackers: read_addresses(settings, "trackers", "127.0.0.1:21000"),
             ids: read_addresses(settings, "ids", "127.0.0.1:22000"),
             advertise: settings.text("advertise", ""),

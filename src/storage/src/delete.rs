@@ -1,11 +1,12 @@
-//! DELETE. Order: cache, rows, cache again (a reader may have refilled it from the row), bytes, reply. The bytes go
-//! at once; their copy row goes when that is durable, so a crash in between is made good at the next start.
+//! DELETE. Order: cache, rows, cache again (a reader may have refilled it from the row), the caches of the group's other
+//! storages, bytes, reply. The bytes go at once; their copy row goes when that is durable, so a crash in between is made good at the next start.
 
 use std::sync::Arc;
 
 use tnv_common::connection::{Connection, Interrupt, Reply};
 use tnv_proto::{ErrorCode, Failure, FileKey};
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 
 use crate::catalog::{Leftover, Location};
 use crate::files::not_found;
@@ -36,6 +37,9 @@ impl StorageService {
         if !deleted.map_err(Failure::from)? {
             return Err(not_found(&key).into());
         }
+        if self.replicates {
+            self.peers.settle_delete(&key, Instant::now() + self.row_lease).await;
+        }
         if let Some((path, place)) = bytes.filter(|(path, _)| path.is_answering()) {
             // What cannot be removed now stays on the list of leftovers.
             let removed = spawn_blocking(move || path.remove(&place)).await;
@@ -44,7 +48,6 @@ impl StorageService {
             }
         }
         self.leftovers.notify_one();
-        self.tell_peers(&key);
         self.counters.deletes.add(1);
         tracing::info!(peer = %connection.peer(), file = %key, size = row.size, "deleted");
         Ok(Reply::empty())

@@ -48,9 +48,15 @@ impl StorageService {
         if reaches_others && matches!(entry.location, Location::Elsewhere | Location::Damaged { .. }) {
             return self.relay(connection, key, &entry, range).await;
         }
+        if reach == Reach::Here && matches!(entry.location, Location::Elsewhere | Location::Damaged { .. }) {
+            let text = format!("there is no good copy of {key} here");
+            return Err(Failure::new(ErrorCode::NOT_FOUND, text).into());
+        }
         let source = match self.open(key, &entry, &range).await {
             // What cannot be read here is noted by now, and will be fetched.
-            Err(failure) if reaches_others && failure.code == ErrorCode::INTERNAL => {
+            Err(failure)
+                if reaches_others && matches!(failure.code, ErrorCode::INTERNAL | ErrorCode::UNAVAILABLE) =>
+            {
                 return self.relay(connection, key, &entry, range).await;
             }
             opened => opened?,
@@ -246,7 +252,9 @@ mod tests {
             part_expiry: std::time::Duration::from_secs(60),
             replicates: false,
             peers: Arc::new(crate::peers::Peers::new(catalog, "fresh".to_owned(), &[])),
-            orders: crate::copier::Orders::default(),
+            orders: Arc::default(),
+            row_lease: std::time::Duration::ZERO,
+            fill_rate: crate::copier::Rate::new(0),
         };
         let key = FileKey::new("a", "b", "c").unwrap();
         let open = async |seed| service.open(&key, &Arc::new(Entry::new(row(seed))), &(0..6)).await;

@@ -38,7 +38,8 @@ impl Files {
             return Ok(entry);
         }
         let entry = self.look_up(key).await?;
-        // Only what lies here alone is cached: its delete comes through this storage and takes it out again.
+        // Only what lies here is cached. Its delete comes through this storage and takes it out again, or through another one,
+        // which says so, or waits until what is cached is not used any more.
         if let Some(claim) = claim
             && matches!(entry.location, Location::Here { .. })
         {

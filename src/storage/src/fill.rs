@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tnv_common::clock;
 use tnv_common::database::DbError;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -43,12 +44,16 @@ async fn keep_full(service: &StorageService) -> Result<(), DbError> {
     let catalog = service.files.catalog();
     loop {
         let members = catalog.members().await?;
+        let own = &service.volume.owner().storage;
+        let is_filling =
+            members.iter().any(|member| member.id == *own && member.state == MemberState::Filling);
+        service.fill_rate.turn(is_filling);
         order_missing(service).await?;
         sleep(AGAIN_AFTER).await;
         order_missing(service).await?;
-        wait_until_empty(service).await?;
-        let own = &service.volume.owner().storage;
-        if members.iter().any(|member| member.id == *own && member.state == MemberState::Filling) {
+        wait_until_filled(service, clock::unix_millis()).await?;
+        service.fill_rate.turn(false);
+        if is_filling {
             catalog.set_state(MemberState::Active).await?;
             tracing::info!("this storage has all files of its group");
         }
@@ -88,11 +93,13 @@ async fn order_missing(service: &StorageService) -> Result<(), DbError> {
     Ok(())
 }
 
-async fn wait_until_empty(service: &StorageService) -> Result<(), DbError> {
+/// Waits until nothing is left of what was ordered until then; what is stored meanwhile is ordered as it comes.
+async fn wait_until_filled(service: &StorageService, ordered_ms: i64) -> Result<(), DbError> {
     let (mut looks, mut before) = (0_u64, None);
     loop {
         let backlog = service.files.catalog().backlog().await?;
-        if backlog.files == 0 {
+        service.orders.note_backlog(backlog);
+        if backlog.files == 0 || backlog.oldest_ms > ordered_ms {
             return Ok(());
         }
         if looks % TELL_EVERY == 0 {

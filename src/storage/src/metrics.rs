@@ -3,7 +3,10 @@
 use std::sync::LazyLock;
 
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use tnv_common::metrics::Metrics;
+
+use crate::catalog::Backlog;
 
 /// A storage's metrics, one set for the process.
 #[derive(Debug, Default)]
@@ -13,6 +16,10 @@ pub(crate) struct StorageMetrics {
     pub(crate) copies: Counter,
     pub(crate) copied_bytes: Counter,
     pub(crate) failed_copies: Counter,
+    pub(crate) wrong_copies: Counter,
+    backlog_files: Gauge,
+    backlog_bytes: Gauge,
+    backlog_oldest: Gauge,
 }
 
 impl StorageMetrics {
@@ -20,6 +27,14 @@ impl StorageMetrics {
     pub(crate) fn global() -> &'static StorageMetrics {
         static METRICS: LazyLock<StorageMetrics> = LazyLock::new(StorageMetrics::register);
         &METRICS
+    }
+
+    /// Takes in what is still to be fetched.
+    pub(crate) fn note_backlog(&self, backlog: &Backlog) {
+        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.backlog_files.set(gauge(backlog.files));
+        self.backlog_bytes.set(gauge(backlog.bytes));
+        self.backlog_oldest.set(backlog.oldest_ms / 1000);
     }
 
     fn register() -> StorageMetrics {
@@ -48,6 +63,22 @@ impl StorageMetrics {
             "tnv_storage_failed_copies",
             "Attempts to fetch a file from other storages of the group that failed",
             metrics.failed_copies.clone(),
+        );
+        all.register(
+            "tnv_storage_wrong_copies",
+            "Files that came with a wrong checksum from other storages of the group",
+            metrics.wrong_copies.clone(),
+        );
+        all.register(
+            "tnv_storage_backlog_files",
+            "Files that are still to be fetched from other storages of the group",
+            metrics.backlog_files.clone(),
+        );
+        all.register("tnv_storage_backlog_bytes", "Their bytes", metrics.backlog_bytes.clone());
+        all.register(
+            "tnv_storage_backlog_oldest_seconds",
+            "Since when the oldest of them is waited for, in unix seconds; 0 = there is none",
+            metrics.backlog_oldest.clone(),
         );
         metrics
     }

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use rand::seq::SliceRandom;
 use tnv_client::{Options, StorageClient, TrackerClient};
+use tnv_common::database::DbError;
 use tnv_proto::FileKey;
+use tnv_proto::state::ClusterState;
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, Member};
@@ -18,7 +20,7 @@ use crate::catalog::{Catalog, Member};
 const LOOK_INTERVAL: Duration = Duration::from_secs(3);
 /// The least time between two of them, however many ask.
 const LOOK_PAUSE: Duration = Duration::from_millis(300);
-/// How long a tracker or a peer may take to answer a short question.
+/// How long a tracker or a peer may take for a short answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a peer that failed is asked after all others.
 const DISTRUST: Duration = Duration::from_secs(10);
@@ -29,8 +31,8 @@ const ACTIVE: &str = "ACTIVE";
 fn options() -> Options {
     Options {
         connect_timeout: Duration::from_secs(1),
-        reply_timeout: Duration::from_secs(10),
-        progress_timeout: Duration::from_secs(10),
+        reply_timeout: Duration::from_secs(3),
+        progress_timeout: Duration::from_secs(5),
         ..Options::default()
     }
 }
@@ -59,7 +61,15 @@ struct News {
 struct Peer {
     client: StorageClient,
     is_active: bool,
+    /// Whether a tracker has said where it is.
+    is_told: bool,
     failed: Option<Instant>,
+}
+
+impl Peer {
+    fn has_failed(&self) -> bool {
+        self.failed.is_some_and(|failed| failed.elapsed() < DISTRUST)
+    }
 }
 
 impl Peers {
@@ -81,7 +91,13 @@ impl Peers {
     /// one that failed a short while ago last. If none of them is known yet, it is looked where they are.
     pub(crate) async fn find(&self, ids: &[String]) -> Vec<StorageClient> {
         let found = self.known_of(ids);
-        if !found.is_empty() || ids.is_empty() {
+        if found.is_empty() && !ids.is_empty() { self.search(ids).await } else { found }
+    }
+
+    /// Those with these identities, after another look if any of them is not known.
+    async fn search(&self, ids: &[String]) -> Vec<StorageClient> {
+        let found = self.known_of(ids);
+        if found.len() == ids.len() {
             return found;
         }
         // One look for all who wait.
@@ -98,10 +114,7 @@ impl Peers {
         let mut found: Vec<(bool, bool, StorageClient)> = ids
             .iter()
             .filter_map(|id| known.get(id))
-            .map(|peer| {
-                let has_failed = peer.failed.is_some_and(|failed| failed.elapsed() < DISTRUST);
-                (has_failed, !peer.is_active, peer.client.clone())
-            })
+            .map(|peer| (peer.has_failed(), !peer.is_active, peer.client.clone()))
             .collect();
         if found.len() < ids.len() {
             self.look.notify_one();
@@ -121,10 +134,31 @@ impl Peers {
         self.look.notify_one();
     }
 
+    /// Notes that all these have failed.
+    pub(crate) fn doubt_all(&self, addresses: impl IntoIterator<Item: AsRef<str>>) {
+        addresses.into_iter().for_each(|address| self.doubt(address.as_ref()));
+    }
+
     /// Has the others told that the catalog has news of this file. Nobody waits for it.
     pub(crate) fn tell(&self, key: &FileKey) {
         *self.news.file.lock().unwrap_or_else(PoisonError::into_inner) = Some(key.clone());
         self.news.wake.notify_one();
+    }
+
+    /// Returns when no other member remembers the row of this file, which is gone from the catalog: each has said so, or it
+    /// is `forgotten`, when nobody uses what was read before.
+    pub(crate) async fn settle_delete(&self, key: &FileKey, forgotten: tokio::time::Instant) {
+        let asked = timeout_at(forgotten, async {
+            let members = self.catalog.members().await?;
+            let ids: Vec<_> =
+                members.into_iter().map(|member| member.id).filter(|id| *id != self.own).collect();
+            let peers = self.search(&ids).await;
+            let is_known = peers.len() == ids.len();
+            Ok::<bool, DbError>(self.notify(peers, key).await && is_known)
+        });
+        if !matches!(asked.await, Ok(Ok(true))) {
+            sleep_until(forgotten).await;
+        }
     }
 
     /// Looks again and again for who is there, and tells them what is new, until `shutdown`.
@@ -159,18 +193,24 @@ impl Peers {
         let told = self.told_by_trackers().await;
         let mut known = self.known();
         known.retain(|id, _| members.iter().any(|member| member.id == *id));
+        let is_told = |id: &String| told.as_ref().is_some_and(|told| told.contains_key(id));
         for Member { id, address, .. } in members.into_iter().filter(|member| member.id != self.own) {
             let (address, is_active) = match told.as_ref().map(|told| told.get(&id)) {
                 Some(Some((seen, is_active))) => (seen.clone(), *is_active),
-                // No tracker answers, or none has seen it: what it says itself, if others can make use of that.
+                // What trackers said last is still good while they are away.
+                None if known.get(&id).is_some_and(|peer| peer.is_told) => continue,
+                // No tracker has seen it: what it says itself, if others can make use of that.
                 _ if is_specific(&address) => (address, false),
                 _ => continue,
             };
             match known.get_mut(&id) {
-                Some(peer) if peer.client.address() == address => peer.is_active = is_active,
+                Some(peer) if peer.client.address() == address => {
+                    (peer.is_active, peer.is_told) = (is_active, is_told(&id));
+                }
                 _ => {
                     let client = StorageClient::new(&address, options()).peer();
-                    known.insert(id, Peer { client, is_active, failed: None });
+                    let is_told = is_told(&id);
+                    known.insert(id, Peer { client, is_active, is_told, failed: None });
                 }
             }
         }
@@ -181,11 +221,7 @@ impl Peers {
         for tracker in &self.trackers {
             match timeout(PATIENCE, tracker.state()).await {
                 Ok(Ok(state)) => {
-                    let storages = state.groups.into_iter().flat_map(|group| group.storages);
-                    let seen = |storage: tnv_proto::state::StorageState| {
-                        (storage.id, (storage.address, storage.status == ACTIVE))
-                    };
-                    return Some(storages.filter(|storage| !storage.id.is_empty()).map(seen).collect());
+                    return Some(seen(state));
                 }
                 Ok(Err(error)) => tracing::debug!(tracker = tracker.address(), %error, "no state"),
                 Err(_) => tracing::debug!(tracker = tracker.address(), "no state in time"),
@@ -194,19 +230,41 @@ impl Peers {
         None
     }
 
+    /// Tells all but those that have just failed: who does not listen holds up the others, and looks by itself later.
     async fn tell_all(&self, file: &FileKey) {
-        let peers: Vec<StorageClient> = self.known().values().map(|peer| peer.client.clone()).collect();
+        let listening = |peer: &&Peer| !peer.has_failed();
+        let peers: Vec<_> = self.known().values().filter(listening).map(|peer| peer.client.clone()).collect();
+        self.notify(peers, file).await;
+    }
+
+    /// Whether each of these has heard of it.
+    async fn notify(&self, peers: Vec<StorageClient>, file: &FileKey) -> bool {
         let tell = |peer: StorageClient| async move {
-            if let Ok(Err(error)) = timeout(PATIENCE, peer.notice(file)).await {
-                tracing::debug!(peer = peer.address(), %error, "a peer was not told; it looks for itself later");
+            let told = timeout(PATIENCE, peer.notice(file)).await;
+            if !matches!(told, Ok(Ok(()))) {
+                tracing::debug!(peer = peer.address(), "a peer was not told; it looks by itself later");
+                self.doubt(peer.address());
             }
+            matches!(told, Ok(Ok(())))
         };
-        join_all(peers.into_iter().map(tell)).await;
+        join_all(peers.into_iter().map(tell)).await.into_iter().all(|told| told)
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, Peer>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Addresses by identity, and who is active. One that has moved stands there twice: where it is active counts.
+fn seen(state: ClusterState) -> HashMap<String, (String, bool)> {
+    let mut seen = HashMap::new();
+    for storage in state.groups.into_iter().flat_map(|group| group.storages) {
+        let is_active = storage.status == ACTIVE;
+        if !storage.id.is_empty() && (is_active || !seen.contains_key(&storage.id)) {
+            seen.insert(storage.id, (storage.address, is_active));
+        }
+    }
+    seen
 }
 
 /// Whether others can connect to it: not `0.0.0.0:port`, which every storage may have.
@@ -218,7 +276,25 @@ fn is_specific(address: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tnv_proto::state::{GroupState, StorageState};
+
     use super::*;
+
+    #[test]
+    fn a_storage_that_has_moved_is_where_it_is_active() {
+        let at = |address: &str, status: &str| StorageState {
+            id: "a".to_owned(),
+            address: address.to_owned(),
+            status: status.to_owned(),
+            ..StorageState::default()
+        };
+        let [old, new] = [at("10.0.0.1:1", "OFFLINE"), at("10.0.0.2:1", ACTIVE)];
+        for storages in [vec![old.clone(), new.clone()], vec![new, old]] {
+            let groups = vec![GroupState { storages, ..GroupState::default() }];
+            let seen = seen(ClusterState { groups, ..ClusterState::default() });
+            assert_eq!(seen["a"], ("10.0.0.2:1".to_owned(), true));
+        }
+    }
 
     #[test]
     fn addresses_that_stand_for_all_interfaces_are_of_no_use_to_others() {

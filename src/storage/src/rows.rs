@@ -3,10 +3,12 @@
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tnv_common::cache::{CacheConfig, Namespace, Ticket};
 use tnv_proto::{Checksum, FileKey};
+use tokio::time::Instant;
 
 use crate::catalog::{FileRow, Location};
 use crate::layout::Place;
@@ -57,11 +59,13 @@ impl Deref for Entry {
     }
 }
 
-/// Rows of files that lie here, and here alone. What is lost from it costs time, never an answer.
+/// Rows of files that lie here. What is lost from it costs time, never an answer.
 pub(crate) enum RowCache {
     /// It is never away, so no removal goes missing.
     Memory {
-        entries: moka::sync::Cache<FileKey, Arc<Entry>>,
+        entries: moka::sync::Cache<FileKey, Held>,
+        /// How long an entry is good, from before its source was read.
+        ttl: Duration,
         /// How many there have been, of any row.
         removals: AtomicU64,
     },
@@ -69,11 +73,18 @@ pub(crate) enum RowCache {
     Texts(Arc<dyn Namespace>),
 }
 
+/// An entry, and when its source had not been read yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    entry: Arc<Entry>,
+    since: Instant,
+}
+
 /// The right to put in a row that is read from now on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Claim {
-    /// After so many removals.
-    Memory(u64),
+    /// From then on, after so many removals.
+    Memory(Instant, u64),
     Text(Ticket),
 }
 
@@ -87,14 +98,17 @@ impl RowCache {
             return RowCache::Texts(config.open_namespace(KIND, storage));
         };
         let entries = moka::sync::Cache::builder().max_capacity(*size).weigher(weight).time_to_live(*ttl);
-        RowCache::Memory { entries: entries.build(), removals: AtomicU64::new(0) }
+        RowCache::Memory { entries: entries.build(), ttl: *ttl, removals: AtomicU64::new(0) }
     }
 
     /// Looks for a row, before its source is read. No claim: nothing can be put in.
     pub(crate) async fn get(&self, key: &FileKey) -> (Option<Arc<Entry>>, Option<Claim>) {
         match self {
-            RowCache::Memory { entries, removals } => {
-                (entries.get(key), Some(Claim::Memory(removals.load(Ordering::Acquire))))
+            RowCache::Memory { entries, ttl, removals } => {
+                let now = Instant::now();
+                let held = entries.get(key).filter(|held| now.duration_since(held.since) < *ttl);
+                let claim = Claim::Memory(now, removals.load(Ordering::Acquire));
+                (held.map(|held| held.entry), Some(claim))
             }
             RowCache::Texts(texts) => {
                 let lookup = texts.get(&text_key(key)).await;
@@ -109,8 +123,8 @@ impl RowCache {
     /// not stay if the source says something else by now.
     pub(crate) async fn put(&self, claim: Claim, key: &FileKey, entry: &Arc<Entry>) -> bool {
         match (self, claim) {
-            (RowCache::Memory { entries, removals }, Claim::Memory(before)) => {
-                entries.insert(key.clone(), entry.clone());
+            (RowCache::Memory { entries, removals, .. }, Claim::Memory(since, before)) => {
+                entries.insert(key.clone(), Held { entry: entry.clone(), since });
                 // Writes nothing, but takes its place among the removals: one that it does not see takes the row out.
                 return removals.fetch_add(0, Ordering::AcqRel) == before;
             }
@@ -118,7 +132,7 @@ impl RowCache {
                 Ok(text) => texts.set(ticket, &text_key(key), text).await,
                 Err(error) => tracing::warn!(%key, %error, "cannot cache a row"),
             },
-            (RowCache::Memory { .. }, Claim::Text(_)) | (RowCache::Texts(_), Claim::Memory(_)) => {}
+            (RowCache::Memory { .. }, Claim::Text(_)) | (RowCache::Texts(_), Claim::Memory(..)) => {}
         }
         false
     }
@@ -126,7 +140,7 @@ impl RowCache {
     /// Takes a row out, after its source was changed. When this returns nobody finds it any more.
     pub(crate) async fn remove(&self, key: &FileKey) {
         match self {
-            RowCache::Memory { entries, removals } => {
+            RowCache::Memory { entries, removals, .. } => {
                 removals.fetch_add(1, Ordering::AcqRel);
                 entries.invalidate(key);
             }
@@ -138,7 +152,8 @@ impl RowCache {
     }
 }
 
-fn weight(key: &FileKey, entry: &Arc<Entry>) -> u32 {
+fn weight(key: &FileKey, held: &Held) -> u32 {
+    let entry = &held.entry;
     let path = match &entry.row.location {
         Location::Here { path, .. } => path.len(),
         // These are not cached.

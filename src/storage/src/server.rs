@@ -21,7 +21,7 @@ use crate::buffer::Budget;
 use crate::busy::Busy;
 use crate::catalog::{self, Catalog, MemberState, Membership, SCHEMA, StorageRow};
 use crate::config::{Config, Replication, SyncPolicy};
-use crate::copier::{Orders, copy_all};
+use crate::copier::{Orders, Rate, copy_all, watch_backlog};
 use crate::files::Files;
 use crate::fill::fill;
 use crate::heartbeat::{Presence, beat};
@@ -131,7 +131,9 @@ impl Storage {
         let service = Arc::new(StorageService {
             replicates: config.replication == Replication::Copies,
             peers: Arc::new(peers),
-            orders: Orders::default(),
+            orders: Arc::new(Orders::default()),
+            row_lease: config.row_lease,
+            fill_rate: Rate::new(config.fill_rate),
             intakes: volume.paths().iter().map(intake).collect(),
             group: config.group.clone(),
             max_file_size: config.max_file_size,
@@ -185,6 +187,7 @@ impl Storage {
         if service.replicates {
             tasks.spawn(service.peers.clone().keep(shutdown.clone()));
             tasks.spawn(copy_all(service.clone(), config.copy_parallel, shutdown.clone()));
+            tasks.spawn(watch_backlog(service.clone(), shutdown.clone()));
             tasks.spawn(fill(service.clone(), shutdown.clone()));
         }
         tasks.close();
@@ -203,11 +206,17 @@ fn inspect(config: &Config) -> Result<Candidate, VolumeError> {
     Candidate::inspect(&config.store_paths, &config.cluster, &config.group, config.replication, &fresh_id)
 }
 
-/// Rows of a shared volume may be cached only where every storage sees their removal. Rows of a group of copies are not
-/// cached: their files may be deleted at any of its storages, and each would have to hear of it.
+/// Rows of a shared volume may be cached only where every storage sees their removal. In a group of copies each remembers for a
+/// short while what it has read itself: who deletes a file tells the others, or waits for so long.
 fn cache_of(config: &Config) -> CacheConfig {
     match config.cache {
-        _ if config.replication == Replication::Copies => CacheConfig::Off,
+        CacheConfig::Memory { size, ttl } if config.replication == Replication::Copies => {
+            CacheConfig::Memory { size, ttl: ttl.min(config.row_lease) }
+        }
+        CacheConfig::Redis(_) if config.replication == Replication::Copies => {
+            tracing::info!("rows of a group of copies are not cached in Redis (cache.url)");
+            CacheConfig::Off
+        }
         CacheConfig::Memory { .. } if config.replication == Replication::SharedVolume => {
             tracing::info!(
                 "rows are not cached: storages that share a volume can cache them in Redis alone (cache.url)"
@@ -263,7 +272,9 @@ fn presence(
 ) -> Presence {
     let advertise = config.advertise.clone();
     let (volume, counters) = (service.volume.clone(), service.counters.clone());
+    let orders = service.orders.clone();
     let report = move || {
+        let backlog = orders.backlog();
         let (total_bytes, free_bytes) = volume.space();
         StorageReport {
             id: volume.owner().storage.clone(),
@@ -278,6 +289,9 @@ fn presence(
                 deletes: counters.deletes.get(),
                 bytes_in: counters.bytes_in.get(),
                 bytes_out: counters.bytes_out.get(),
+                backlog_files: backlog.files,
+                backlog_bytes: backlog.bytes,
+                backlog_oldest: u64::try_from(backlog.oldest_ms / 1000).unwrap_or(0),
             },
         }
     };

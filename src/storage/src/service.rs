@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::buffer::Budget;
 use crate::busy::Busy;
-use crate::copier::Orders;
+use crate::copier::{Orders, Rate};
 use crate::download::Reach;
 use crate::files::Files;
 use crate::intake::Intake;
@@ -42,8 +42,12 @@ pub(crate) struct StorageService {
     /// Whether the other storages of the group have copies of the same files.
     pub(crate) replicates: bool,
     pub(crate) peers: Arc<Peers>,
+    /// How long rows are good that storages of a group of copies remember.
+    pub(crate) row_lease: Duration,
+    /// How fast files may come while it fills.
+    pub(crate) fill_rate: Rate,
     /// Wakes the copier of files that this storage lacks.
-    pub(crate) orders: Orders,
+    pub(crate) orders: Arc<Orders>,
     /// Uploads in parts that are being written to.
     pub(crate) busy: Busy,
     /// How long an upload in parts waits for the next one.

@@ -25,6 +25,7 @@ fn load() -> Load {
         deletes: 1,
         bytes_in: 1_000_000_000,
         bytes_out: 20_000_000_000,
+        ..Load::default()
     }
 }
 

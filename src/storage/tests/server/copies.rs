@@ -9,16 +9,16 @@ use tnv_storage::Replication;
 use crate::lab::{Lab, Running, key, pattern, until, written};
 
 /// Storages with folders of their own and one catalog.
-struct Group(Lab);
+pub(crate) struct Group(pub(crate) Lab);
 
 impl Group {
-    async fn new() -> Group {
+    pub(crate) async fn new() -> Group {
         let mut lab = Lab::new().await;
         lab.config.replication = Replication::Copies;
         Group(lab)
     }
 
-    async fn start(&self, name: &str) -> Running {
+    pub(crate) async fn start(&self, name: &str) -> Running {
         let mut config = self.0.config.clone();
         config.store_paths = vec![self.path(name)];
         self.0.try_start_with(config).await.unwrap()
@@ -29,12 +29,12 @@ impl Group {
     }
 
     /// The files of a storage, its own aside.
-    fn files(&self, name: &str) -> Vec<PathBuf> {
+    pub(crate) fn files(&self, name: &str) -> Vec<PathBuf> {
         self.0.files_in(&self.path(name).resolved)
     }
 
     /// Waits until each of these has so many files, all under their final names.
-    async fn until_files(&self, names: &[&str], count: usize) {
+    pub(crate) async fn until_files(&self, names: &[&str], count: usize) {
         let is_final = |path: &PathBuf| path.extension().is_none();
         until(|| {
             names.iter().all(|name| self.files(name).iter().filter(|path| is_final(path)).count() == count)
@@ -42,7 +42,7 @@ impl Group {
         .await;
     }
 
-    fn orders(&self) -> i64 {
+    pub(crate) fn orders(&self) -> i64 {
         self.0.count("SELECT count(*) FROM t_pending")
     }
 }
@@ -90,7 +90,7 @@ async fn parts_of_a_file_that_lies_elsewhere_are_sent_and_fetch_is_not_passed_on
     let read = Read { download: Download { key: key("file"), offset: 0, size: 0 }, expected: blake3 };
     let mut wire = two.connect().await;
     wire.send(&read.to_fetch_frame()).await;
-    assert_eq!(wire.reply().await.unwrap_err().code, ErrorCode::UNAVAILABLE);
+    assert_eq!(wire.reply().await.unwrap_err().code, ErrorCode::NOT_FOUND);
 
     let one = group.start("one").await;
     group.until_files(&["two"], 1).await;

@@ -7,6 +7,7 @@ mod deletes;
 mod downloads;
 mod labels;
 mod parts;
+mod peers;
 mod shared_volume;
 mod starts;
 mod uploads;

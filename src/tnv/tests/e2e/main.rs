@@ -19,6 +19,7 @@ mod kill;
 mod library;
 mod memory;
 mod mixed;
+mod peers;
 mod players;
 mod power;
 mod several;
