@@ -198,7 +198,7 @@ async fn execute(
         }
         let sources: Vec<Value> = sources
             .iter()
-            .map(|one| json!({ "source": one.source, "kind": one.failure.kind.name(), "message": one.failure.text }))
+            .map(|one| json!({ "source": one.source, "at": one.failure.at, "kind": one.failure.kind.name(), "message": one.failure.text }))
             .collect();
         // Whoever reads events learns of it here; should nobody read them, the error is told all the same.
         let _ = console.json_result(&json!({

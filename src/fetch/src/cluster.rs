@@ -58,7 +58,15 @@ impl Source for Replica {
             ranges: Some(true),
         };
         let length = download.size();
-        Ok(Opened { facts, skip: 0, length, hints: Hints::default(), body: Box::new(ReplicaBody(download)) })
+        Ok(Opened {
+            facts,
+            skip: 0,
+            length,
+            hints: Hints::default(),
+            ahead: Hints::default(),
+            at: None,
+            body: Box::new(ReplicaBody(download)),
+        })
     }
 }
 

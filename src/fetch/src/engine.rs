@@ -51,6 +51,9 @@ pub(crate) struct Engine<'a> {
     learned: Known,
     /// Whether it was looked for what answers say of further sources and hashes.
     has_looked: bool,
+    /// The same for what those say who lead to an answer, and whether a Metalink of theirs was of use.
+    has_looked_ahead: bool,
+    is_described: bool,
     version: Option<Version>,
     /// There once the size is known.
     map: Option<PieceMap>,
@@ -113,6 +116,8 @@ impl<'a> Engine<'a> {
             given: known,
             learned: Known::default(),
             has_looked: false,
+            has_looked_ahead: false,
+            is_described: false,
             version: saved.as_ref().map(|saved| saved.version.clone()),
             map: None,
             saved,

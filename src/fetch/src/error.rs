@@ -142,5 +142,5 @@ pub(crate) fn describe(hashes: &[Hash]) -> String {
 }
 
 fn listed(sources: &[SourceFailure]) -> String {
-    sources.iter().map(|one| format!("; {}: {}", one.source, one.failure)).collect()
+    sources.iter().map(|one| format!("; {}", one.failure.told_of(&one.source))).collect()
 }

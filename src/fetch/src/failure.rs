@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::source::Hints;
+
 /// The kinds of failure that are treated differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
@@ -75,12 +77,24 @@ pub struct Failure {
     pub text: String,
     /// How long the server wants to be left alone.
     pub retry_after: Option<Duration>,
+    /// The address that failed, where it is another one than was asked first.
+    pub at: Option<String>,
+    /// What those who led there have said of further sources.
+    pub ahead: Option<Box<Hints>>,
 }
 
 impl Failure {
     /// A failure of this kind, described in a sentence.
     pub fn new(kind: FailureKind, text: impl Into<String>) -> Failure {
-        Failure { kind, text: text.into(), retry_after: None }
+        Failure { kind, text: text.into(), retry_after: None, at: None, ahead: None }
+    }
+
+    /// The failure with the name of the source, and with the address that it has led to if that is what failed.
+    pub fn told_of(&self, source: &str) -> String {
+        match &self.at {
+            Some(at) => format!("{source} -> {at}: {self}"),
+            None => format!("{source}: {self}"),
+        }
     }
 
     pub(crate) fn invalid(text: impl Into<String>) -> Failure {

@@ -136,7 +136,7 @@ impl fmt::Display for Note {
                     SourceState::Dropped => "; it is not asked again",
                     _ => "",
                 };
-                write!(f, "{source}: {failure}{what_next}")
+                write!(f, "{}{what_next}", failure.told_of(source))
             }
             Note::BadPiece { index, source: Some(source) } => {
                 write!(f, "{source}: piece {index} is damaged; it comes again from elsewhere")

@@ -137,6 +137,9 @@ pub(super) fn source_json(source: &SourceReport) -> Value {
         "state": source.state.name(),
         "bytes": source.bytes,
         "speed": source.rate as u64,
-        "error": source.failure.as_ref().map(|failure| failure.text.as_str()),
+        "error": source.failure.as_ref().map(|failure| match &failure.at {
+            Some(at) => format!("{at}: {failure}"),
+            None => failure.to_string(),
+        }),
     })
 }

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use crate::engine::Engine;
 use crate::failure::{Failure, FailureKind};
+use crate::map::PieceMap;
 use crate::report::Note;
 use crate::roster::SourceId;
 use crate::source::Hints;
@@ -51,14 +52,38 @@ impl Engine<'_> {
             return;
         }
         self.has_looked = true;
+        self.follow(hints, Some(facts)).await;
+    }
+
+    /// Follows the links of those who led to an answer, once, and before the answer is judged: who was asked knows what
+    /// he means, whatever comes of it there.
+    pub(super) async fn look_ahead(&mut self, ahead: &Hints) {
+        if self.has_looked || self.has_looked_ahead || self.guide.is_none() || ahead.is_empty() {
+            return;
+        }
+        self.has_looked_ahead = true;
+        self.follow(ahead, None).await;
+    }
+
+    /// The same where they led to nobody. Where other addresses were given, those stand in.
+    pub(super) async fn look_past(&mut self, ahead: &Hints) {
+        if self.sources.len() == 1 {
+            self.look_ahead(ahead).await;
+        }
+    }
+
+    async fn follow(&mut self, hints: &Hints, facts: Option<&Facts>) {
         let before = self.sources.len();
         for url in hints.described_by.iter().take(MAX_DESCRIPTIONS) {
+            if self.is_described {
+                break;
+            }
             let adopted = match self.document(url).await {
-                Ok(file) => self.adopt(file, Some(facts), url),
+                Ok(file) => self.adopt(file, facts, url),
                 Err(failure) => Err(failure.text),
             };
             match adopted {
-                Ok(()) => break,
+                Ok(()) => self.is_described = true,
                 Err(why) => self.watcher.note(&Note::Useless(format!("{url}: {why}"))),
             }
         }
@@ -99,6 +124,7 @@ impl Engine<'_> {
     /// Takes over a description that is of the same file, as far as can be told.
     fn adopt(&mut self, file: File, facts: Option<&Facts>, base: &str) -> Result<(), String> {
         let size = facts.and_then(|facts| facts.size).or(self.given.size);
+        let size = size.or(self.map.as_ref().map(PieceMap::size));
         if let (Some(told), Some(size)) = (file.size, size)
             && told != size
         {

@@ -154,7 +154,7 @@ fn validators(headers: &HeaderMap) -> Validators {
     Validators { etag: etag.map(str::to_owned), modified: modified.map(str::to_owned) }
 }
 
-fn hints(headers: &HeaderMap, url: &Url) -> Hints {
+pub(super) fn hints(headers: &HeaderMap, url: &Url) -> Hints {
     let is_metalink = |value: &str| {
         value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(MEDIA_TYPE))
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tnv_fetch::FailureKind;
 
 use crate::bench::{Bench, pattern};
-use crate::server::{Content, Server, Step, dead, status};
+use crate::server::{Content, Server, Step, dead, redirect, status};
 
 #[tokio::test]
 async fn one_good_server_is_enough_and_no_other_is_asked() {
@@ -162,20 +162,31 @@ async fn a_redirected_request_begins_at_the_start_again() {
     let dying = Server::start(move |request| breaking.steps_until(request, 100_000, Step::Reset)).await;
     let good = content.serve().await;
     let nodes = [dying.url(), good.url()];
-    let hub = Server::start(move |request| {
-        let location = &nodes[request.number.min(1)];
-        vec![Step::Send(
-            format!(
-                "HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-            )
-            .into_bytes(),
-        )]
-    })
-    .await;
+    let hub = Server::start(move |request| redirect(&nodes[request.number.min(1)], "")).await;
     let bench = Bench::new();
     let (outcome, _) = bench.fetch(&[hub.url()]).await;
     bench.expect(&outcome, &content.bytes);
     assert_eq!((hub.count(), dying.count(), good.count()), (2, 1, 1));
     assert_eq!(good.requests()[0].range, Some((100_000, None)));
     assert_eq!(good.requests()[0].if_range.as_deref(), Some("\"a\""));
+}
+
+#[tokio::test]
+async fn a_redirection_to_a_dead_server_is_named_and_asked_again() {
+    let (gone, content) = (dead().await, Content::new(&pattern(9, 1_000), "\"a\""));
+    let (to, good) = (gone.clone(), content.serve().await);
+    let nodes = [gone.clone(), good.url()];
+    let recovers = Server::start(move |request| redirect(&nodes[request.number.min(1)], "")).await;
+    let bench = Bench::new();
+    let (outcome, told) = bench.fetch(&[recovers.url()]).await;
+    bench.expect(&outcome, &content.bytes);
+    let note = format!("{} -> {gone}: connection refused", recovers.url());
+    assert_eq!(told.notes[0].to_string(), note);
+    let stays = Server::start(move |_| redirect(&to, "")).await;
+    let bench = Bench::new();
+    let (outcome, _) = bench.fetch(&[stays.url()]).await;
+    bench.expect_failure(&outcome, "all_servers_failed");
+    let text = outcome.unwrap_err().to_string();
+    assert!(text.contains(&format!("{} -> {gone}: connection refused", stays.url())), "{text}");
+    assert_eq!(stays.count(), 3);
 }
