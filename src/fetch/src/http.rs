@@ -1,5 +1,6 @@
 //! Sources that speak HTTP.
 
+mod disposition;
 mod head;
 mod way;
 

@@ -65,6 +65,8 @@ pub struct Hints {
     pub described_by: Vec<String>,
     /// Other places that have the same.
     pub duplicates: Vec<Mirror>,
+    /// What the file is to be called, as the answer says it.
+    pub name: Option<String>,
 }
 
 impl Hints {

@@ -37,7 +37,7 @@ pub(super) fn failed(error: FetchError, part: Option<PathBuf>) -> Failed {
         FetchError::Changed { .. } => Kind::Changed,
         FetchError::DiskFull { .. } => Kind::DiskFull,
         FetchError::Timeout(_) => Kind::Timeout,
-        FetchError::Cancelled | FetchError::Local { .. } => Kind::Local,
+        FetchError::Cancelled | FetchError::Exists(_) | FetchError::Local { .. } => Kind::Local,
     };
     let stays = part.filter(|part| part.exists());
     let stays = stays.map(|part| format!("; {} stays, the same command goes on with it", part.display()));

@@ -115,6 +115,7 @@ impl Watcher for Told<'_> {
             Note::BadWhole => (None, "corrupt"),
             Note::Anew | Note::NotResumed => (None, "changed"),
             Note::Resumed(_) => (None, "resumed"),
+            Note::Named(_) => (None, "named"),
             Note::Found(_) => (None, "found"),
             Note::Useless(_) => (None, "useless"),
         };

@@ -41,6 +41,11 @@ impl Engine<'_> {
         if let Err(failure) = self.admit(source, &facts) {
             return self.fail(run, failure);
         }
+        match &hints.name {
+            Some(told) => self.call(told),
+            // The first answer decides.
+            None => self.naming = None,
+        }
         if self.map.is_none() {
             self.learn_hashes(&facts);
             self.look_further(&hints, &facts).await;

@@ -6,7 +6,9 @@ use std::time::Instant;
 use tnv_metalink::{File, MAX_DOCUMENT, Metalink, Mirror, read};
 use tokio::time::timeout;
 
+use crate::disk::Job;
 use crate::engine::Engine;
+use crate::error::FetchError;
 use crate::failure::{Failure, FailureKind};
 use crate::map::PieceMap;
 use crate::report::Note;
@@ -138,6 +140,7 @@ impl Engine<'_> {
             return Err(format!("its Metalink is about a file with another hash, {hash}"));
         }
         if self.map.is_none() {
+            self.call(&file.name);
             self.learned.size = file.size;
             self.learned.hashes.extend(file.hashes);
             self.learned.pieces = file.pieces;
@@ -149,6 +152,22 @@ impl Engine<'_> {
         let mirrors: Vec<Mirror> = file.mirrors.into_iter().filter_map(resolve).collect();
         self.add_mirrors(&mirrors);
         Ok(())
+    }
+
+    /// Gives the file the name that is told, unless there was one before.
+    pub(super) fn call(&mut self, told: &str) {
+        let Some(safe) = self.naming.take() else { return };
+        let target = self.target.with_file_name(safe(told));
+        if target == self.target {
+            return;
+        }
+        if target.symlink_metadata().is_ok() {
+            self.misnamed = Some(FetchError::Exists(target));
+            return;
+        }
+        self.watcher.note(&Note::Named(target.file_name().unwrap_or_default().display().to_string()));
+        self.target.clone_from(&target);
+        self.push(Job::Name(target));
     }
 
     fn add_mirrors(&mut self, mirrors: &[Mirror]) {
