@@ -16,15 +16,19 @@ pub enum FailureKind {
     Silent,
     /// Too little came, while others were there to ask.
     Slow,
-    /// The server cannot now: 408, 425, 429, 5xx.
+    /// The server cannot now: 408, 423, 425, 429, 502, 503, 504.
     Busy,
+    /// The server has failed: 500 and any other 5xx.
+    Failing,
     /// It gives the file from its beginning only, and what is wanted lies too far behind.
     WholeOnly,
     /// There is no such file: 404, 410.
     NotFound,
     /// The server will not.
     Refused,
-    /// An answer that makes no sense: another range than was asked for, more bytes than announced, no length.
+    /// Its certificate is not accepted.
+    Untrusted,
+    /// An answer that makes no sense: no HTTP, another range than was asked for, more bytes than announced, no length.
     Invalid,
     /// Another version of the file than the one that is fetched.
     Changed,
@@ -41,9 +45,11 @@ impl FailureKind {
             | FailureKind::Silent
             | FailureKind::Slow
             | FailureKind::Busy
+            | FailureKind::Failing
             | FailureKind::WholeOnly => true,
             FailureKind::NotFound
             | FailureKind::Refused
+            | FailureKind::Untrusted
             | FailureKind::Invalid
             | FailureKind::Changed
             | FailureKind::Corrupt => false,
@@ -58,9 +64,11 @@ impl FailureKind {
             FailureKind::Silent => "silent",
             FailureKind::Slow => "slow",
             FailureKind::Busy => "busy",
+            FailureKind::Failing => "failing",
             FailureKind::WholeOnly => "whole_only",
             FailureKind::NotFound => "not_found",
             FailureKind::Refused => "refused",
+            FailureKind::Untrusted => "untrusted",
             FailureKind::Invalid => "invalid",
             FailureKind::Changed => "changed",
             FailureKind::Corrupt => "corrupt",

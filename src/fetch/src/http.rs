@@ -2,6 +2,7 @@
 
 mod disposition;
 mod head;
+mod reason;
 mod way;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Response, Url};
 
 use crate::failure::{Failure, FailureKind};
+use crate::http::reason::failure;
 use crate::http::way::{Arrived, Caller, shown};
 use crate::options::Options;
 use crate::source::{Body, Guide, Opened, Source, Wanted};
@@ -28,7 +30,7 @@ pub enum HttpError {
     #[error("no provider of cryptography is installed")]
     NoCryptography,
     /// What should be an authority's certificate is none.
-    #[error("there is no certificate in PEM form: {0}")]
+    #[error("the authorities to trust: {0}")]
     Authority(String),
     /// Whatever the library says.
     #[error("cannot speak HTTP: {0}")]
@@ -147,11 +149,21 @@ fn headers(wanted: &Wanted) -> Result<HeaderMap, Failure> {
 }
 
 fn authorities(pem: &[u8]) -> Result<Vec<Certificate>, HttpError> {
-    let found = Certificate::from_pem_bundle(pem).map_err(|error| HttpError::Authority(error.to_string()))?;
+    let broken = |_| HttpError::Authority("a certificate in it cannot be read: is it whole?".to_owned());
+    let found = Certificate::from_pem_bundle(pem).map_err(broken)?;
     match found.is_empty() && !pem.is_empty() {
-        true => Err(HttpError::Authority("it begins with -----BEGIN CERTIFICATE-----".to_owned())),
+        true => Err(HttpError::Authority(no_certificate(pem))),
         false => Ok(found),
     }
+}
+
+fn no_certificate(pem: &[u8]) -> String {
+    let key = String::from_utf8_lossy(pem).contains("PRIVATE KEY-----");
+    let what = if key { "it holds a private key and no certificate" } else { "it holds no certificate" };
+    format!(
+        "{what}; it should hold those of authorities in PEM form, each from -----BEGIN CERTIFICATE----- to \
+         -----END CERTIFICATE-----"
+    )
 }
 
 struct HttpBody(Response);
@@ -164,28 +176,4 @@ impl Body for HttpBody {
             failure => Failure { kind: FailureKind::Broken, ..failure },
         })
     }
-}
-
-/// What the library says, in our kinds and in the words of the innermost reason.
-fn failure(error: &reqwest::Error) -> Failure {
-    let mut reason: &dyn std::error::Error = error;
-    while let Some(inner) = reason.source() {
-        reason = inner;
-    }
-    let reason = match reason.to_string() {
-        text if error.is_timeout() && error.is_connect() => {
-            format!("no connection came about in time ({text})")
-        }
-        text => match text.split_once(" (os error") {
-            Some((words, _)) => words.to_lowercase(),
-            None => text,
-        },
-    };
-    let kind = match error {
-        _ if error.is_builder() => FailureKind::Refused,
-        _ if error.is_connect() => FailureKind::Unreachable,
-        _ if error.is_timeout() => FailureKind::Silent,
-        _ => FailureKind::Broken,
-    };
-    Failure::new(kind, reason)
 }

@@ -72,7 +72,8 @@ pub(super) fn judge(
 pub(super) fn refusal(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Failure {
     let kind = match status.as_u16() {
         404 | 410 => FailureKind::NotFound,
-        408 | 425 | 429 | 500..=599 => FailureKind::Busy,
+        408 | 423 | 425 | 429 | 502..=504 => FailureKind::Busy,
+        500..=599 => FailureKind::Failing,
         _ => FailureKind::Refused,
     };
     Failure { retry_after: retry_after(headers, now), ..Failure::new(kind, format!("it answers {status}")) }

@@ -6,7 +6,8 @@ use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Client, Response, StatusCode, Url};
 
 use crate::failure::{Failure, FailureKind};
-use crate::http::{failure, head};
+use crate::http::head;
+use crate::http::reason::failure;
 use crate::source::Hints;
 
 /// Sends requests and follows where answers lead.
