@@ -138,6 +138,14 @@ impl Fetch {
         }
     }
 
+    /// Whether the user leaves it to others what the file is called.
+    fn is_open(&self) -> bool {
+        match &self.output {
+            Some(output) => output.is_dir(),
+            None => self.extract.is_none(),
+        }
+    }
+
     /// Where the package goes: where the user says, else beside the folder that it is unpacked into, else here under the
     /// name that it has elsewhere.
     fn target(&self, name: &str) -> Result<Target, Error> {
@@ -198,7 +206,7 @@ async fn execute(
         }
         let sources: Vec<Value> = sources
             .iter()
-            .map(|one| json!({ "source": one.source, "kind": one.failure.kind.name(), "message": one.failure.text }))
+            .map(|one| json!({ "source": one.source, "at": one.failure.at, "kind": one.failure.kind.name(), "message": one.failure.text }))
             .collect();
         // Whoever reads events learns of it here; should nobody read them, the error is told all the same.
         let _ = console.json_result(&json!({
@@ -228,7 +236,7 @@ async fn attempt(
     let part = place.part().to_owned();
     let mut told = Told::new(console, target.path(), cancel);
     told.start(&plan.names(), plan.known_size());
-    let outcome = plan.into_fetch().run(place, &mut told, cancel).await;
+    let outcome = plan.into_fetch(fetch.is_open()).run(place, &mut told, cancel).await;
     told.finish()?;
     let fetched = outcome.map_err(|error| failed(error, Some(part)))?;
     let members = unpack(fetch, &fetched, cancel).await?;

@@ -58,7 +58,15 @@ impl Source for Replica {
             ranges: Some(true),
         };
         let length = download.size();
-        Ok(Opened { facts, skip: 0, length, hints: Hints::default(), body: Box::new(ReplicaBody(download)) })
+        Ok(Opened {
+            facts,
+            skip: 0,
+            length,
+            hints: Hints::default(),
+            ahead: Hints::default(),
+            at: None,
+            body: Box::new(ReplicaBody(download)),
+        })
     }
 }
 
@@ -75,9 +83,8 @@ fn failure(error: &ClientError) -> Failure {
     let kind = match (error, error.code()) {
         (_, Some(ErrorCode::NOT_FOUND)) => FailureKind::NotFound,
         (_, Some(ErrorCode::CHANGED | ErrorCode::RANGE)) => FailureKind::Changed,
-        (_, Some(ErrorCode::UNAVAILABLE | ErrorCode::BUSY | ErrorCode::LOCKED | ErrorCode::INTERNAL)) => {
-            FailureKind::Busy
-        }
+        (_, Some(ErrorCode::UNAVAILABLE | ErrorCode::BUSY | ErrorCode::LOCKED)) => FailureKind::Busy,
+        (_, Some(ErrorCode::INTERNAL)) => FailureKind::Failing,
         (ClientError::Unreachable { source, .. }, _) if source.kind() == std::io::ErrorKind::TimedOut => {
             FailureKind::Silent
         }

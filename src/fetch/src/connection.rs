@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::failure::{Failure, FailureKind};
 use crate::schedule::RunId;
-use crate::source::{Body, Hints, Source, Wanted};
+use crate::source::{Body, Hints, Opened, Source, Wanted};
 use crate::version::Facts;
 
 /// How long it is waited for the end of an answer whose bytes have all come.
@@ -19,11 +19,19 @@ const END: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) enum Event {
     /// The source agreed.
-    Opened(Box<(Facts, Hints)>),
+    Opened(Box<Answer>),
     /// The next of the wanted bytes.
     Bytes(Bytes),
     /// Nothing more comes. Without a failure everything has come that was announced.
     Ended(Result<(), Failure>),
+}
+
+/// What a source says before its bytes.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) facts: Facts,
+    pub(crate) hints: Hints,
+    pub(crate) ahead: Hints,
 }
 
 /// How long it is waited for.
@@ -56,14 +64,27 @@ async fn transfer(
     events: &mpsc::Sender<(RunId, Event)>,
 ) -> Result<(), Failure> {
     let opened = within(limits.answer, source.open(wanted)).await?;
-    let (mut skip, mut left, mut body) = (opened.skip, opened.length, opened.body);
-    let is_document = opened.hints.metalink.is_some();
-    let send = async |event| events.send((run, event)).await.is_ok();
-    if !send(Event::Opened(Box::new((opened.facts, opened.hints)))).await || is_document {
+    let Opened { facts, skip, length, hints, ahead, at, mut body } = opened;
+    let is_document = hints.metalink.is_some();
+    let answer = Event::Opened(Box::new(Answer { facts, hints, ahead }));
+    if events.send((run, answer)).await.is_err() || is_document {
         return Ok(());
     }
+    let given = give(&mut *body, skip, length, limits.idle, run, events).await;
+    given.map_err(|failure| Failure { at: at.or(failure.at), ..failure })
+}
+
+/// Passes on `left` bytes behind the first `skip` ones.
+async fn give(
+    body: &mut dyn Body,
+    mut skip: u64,
+    mut left: u64,
+    idle: Duration,
+    run: RunId,
+    events: &mpsc::Sender<(RunId, Event)>,
+) -> Result<(), Failure> {
     loop {
-        let next = within(limits.idle, body.chunk()).await?;
+        let next = within(idle, body.chunk()).await?;
         let Some(mut chunk) = next else {
             return match skip + left {
                 0 => Ok(()),
@@ -79,9 +100,9 @@ async fn transfer(
         };
         if left == 0 && skip == 0 {
             // The last bytes count only if none come behind them.
-            check_end(&mut *body).await?;
+            check_end(body).await?;
         }
-        if !chunk.is_empty() && !send(Event::Bytes(chunk)).await {
+        if !chunk.is_empty() && events.send((run, Event::Bytes(chunk))).await.is_err() {
             return Ok(());
         }
         if left == 0 && skip == 0 {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use rustix::fs::FallocateFlags;
@@ -44,6 +45,8 @@ pub(crate) enum Job {
     Save(Box<Saved>),
     /// Compares the hashes of the whole.
     Compare,
+    /// It will get this name, and replace nothing with it.
+    Name(PathBuf),
     /// Gives the file its name.
     Publish,
     /// Leaves nothing.
@@ -53,11 +56,12 @@ pub(crate) enum Job {
 impl Job {
     /// Whether there is an answer if it does not fail.
     pub(crate) fn is_answered(&self) -> bool {
-        !matches!(self, Job::Begin { .. } | Job::Forget(_))
+        !matches!(self, Job::Begin { .. } | Job::Forget(_) | Job::Name(_))
     }
 }
 
-/// What was done; with the epoch of the job where it is about bytes. [`Job::Begin`] and [`Job::Forget`] are not answered unless they fail.
+/// What was done; with the epoch of the job where it is about bytes. [`Job::Begin`], [`Job::Name`] and
+/// [`Job::Forget`] are not answered unless they fail.
 #[derive(Debug)]
 pub(crate) enum Done {
     Restored(u64, Vec<(u64, bool)>),
@@ -142,6 +146,10 @@ impl Disk {
                 Some(Done::Saved)
             }
             Job::Compare => Some(Done::Compared(self.compare().map_err(|error| ("read", error))?)),
+            Job::Name(target) => {
+                self.place.rename(target);
+                None
+            }
             Job::Publish => {
                 self.place.publish().map_err(|error| ("publish", error))?;
                 Some(Done::Published)

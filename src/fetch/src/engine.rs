@@ -43,6 +43,10 @@ pub(crate) struct Engine<'a> {
     guide: Option<Arc<dyn Guide>>,
     watcher: &'a mut dyn Watcher,
     target: PathBuf,
+    /// What makes a name of one that is told, until it is clear what the file is called.
+    naming: Option<fn(&str) -> String>,
+    /// Why it cannot be called so.
+    misnamed: Option<FetchError>,
     sources: Vec<Arc<dyn Source>>,
     roster: Roster,
     schedule: Schedule,
@@ -51,6 +55,9 @@ pub(crate) struct Engine<'a> {
     learned: Known,
     /// Whether it was looked for what answers say of further sources and hashes.
     has_looked: bool,
+    /// The same for what those say who lead to an answer, and whether a Metalink of theirs was of use.
+    has_looked_ahead: bool,
+    is_described: bool,
     version: Option<Version>,
     /// There once the size is known.
     map: Option<PieceMap>,
@@ -85,7 +92,7 @@ pub(crate) struct Engine<'a> {
 impl<'a> Engine<'a> {
     pub(crate) fn new(fetch: Fetch, mut place: Place, watcher: &'a mut dyn Watcher) -> Engine<'a> {
         let now = Instant::now();
-        let Fetch { options, known, sources, guide } = fetch;
+        let Fetch { options, known, sources, guide, naming } = fetch;
         let mut roster = Roster::default();
         for (_, priority) in &sources {
             roster.add(*priority, rand::random(), now);
@@ -107,12 +114,16 @@ impl<'a> Engine<'a> {
             guide,
             watcher,
             target,
+            naming,
+            misnamed: None,
             sources,
             roster,
             schedule: Schedule::new(options.parallel, options.min_split, options.skip_limit),
             given: known,
             learned: Known::default(),
             has_looked: false,
+            has_looked_ahead: false,
+            is_described: false,
             version: saved.as_ref().map(|saved| saved.version.clone()),
             map: None,
             saved,
@@ -180,6 +191,9 @@ impl<'a> Engine<'a> {
 
     /// Does whatever can be done without waiting.
     fn settle(&mut self) -> Result<(), FetchError> {
+        if let Some(error) = self.misnamed.take() {
+            return Err(error);
+        }
         if self.phase != Phase::Fetching {
             return Ok(());
         }

@@ -54,6 +54,9 @@ pub enum FetchError {
         /// What each server has.
         sources: Vec<SourceFailure>,
     },
+    /// Something has the name that a server has told.
+    #[error("{} exists already, and a name that a server tells replaces nothing: name it with -o", .0.display())]
+    Exists(PathBuf),
     /// The disk has no room for it.
     #[error("there is no room for {} on the disk: {source}", .path.display())]
     DiskFull {
@@ -100,7 +103,7 @@ impl FetchError {
             FetchError::DiskFull { .. } => "disk_full",
             FetchError::Timeout(_) => "timeout",
             FetchError::Cancelled => "cancelled",
-            FetchError::Local { .. } => "local",
+            FetchError::Local { .. } | FetchError::Exists(_) => "local",
         }
     }
 
@@ -142,5 +145,5 @@ pub(crate) fn describe(hashes: &[Hash]) -> String {
 }
 
 fn listed(sources: &[SourceFailure]) -> String {
-    sources.iter().map(|one| format!("; {}: {}", one.source, one.failure)).collect()
+    sources.iter().map(|one| format!("; {}", one.failure.told_of(&one.source))).collect()
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::source::Hints;
+
 /// The kinds of failure that are treated differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
@@ -14,15 +16,19 @@ pub enum FailureKind {
     Silent,
     /// Too little came, while others were there to ask.
     Slow,
-    /// The server cannot now: 408, 425, 429, 5xx.
+    /// The server cannot now: 408, 423, 425, 429, 502, 503, 504.
     Busy,
+    /// The server has failed: 500 and any other 5xx.
+    Failing,
     /// It gives the file from its beginning only, and what is wanted lies too far behind.
     WholeOnly,
     /// There is no such file: 404, 410.
     NotFound,
     /// The server will not.
     Refused,
-    /// An answer that makes no sense: another range than was asked for, more bytes than announced, no length.
+    /// Its certificate is not accepted.
+    Untrusted,
+    /// An answer that makes no sense: no HTTP, another range than was asked for, more bytes than announced, no length.
     Invalid,
     /// Another version of the file than the one that is fetched.
     Changed,
@@ -39,9 +45,11 @@ impl FailureKind {
             | FailureKind::Silent
             | FailureKind::Slow
             | FailureKind::Busy
+            | FailureKind::Failing
             | FailureKind::WholeOnly => true,
             FailureKind::NotFound
             | FailureKind::Refused
+            | FailureKind::Untrusted
             | FailureKind::Invalid
             | FailureKind::Changed
             | FailureKind::Corrupt => false,
@@ -56,9 +64,11 @@ impl FailureKind {
             FailureKind::Silent => "silent",
             FailureKind::Slow => "slow",
             FailureKind::Busy => "busy",
+            FailureKind::Failing => "failing",
             FailureKind::WholeOnly => "whole_only",
             FailureKind::NotFound => "not_found",
             FailureKind::Refused => "refused",
+            FailureKind::Untrusted => "untrusted",
             FailureKind::Invalid => "invalid",
             FailureKind::Changed => "changed",
             FailureKind::Corrupt => "corrupt",
@@ -75,12 +85,24 @@ pub struct Failure {
     pub text: String,
     /// How long the server wants to be left alone.
     pub retry_after: Option<Duration>,
+    /// The address that failed, where it is another one than was asked first.
+    pub at: Option<String>,
+    /// What those who led there have said of further sources.
+    pub ahead: Option<Box<Hints>>,
 }
 
 impl Failure {
     /// A failure of this kind, described in a sentence.
     pub fn new(kind: FailureKind, text: impl Into<String>) -> Failure {
-        Failure { kind, text: text.into(), retry_after: None }
+        Failure { kind, text: text.into(), retry_after: None, at: None, ahead: None }
+    }
+
+    /// The failure with the name of the source, and with the address that it has led to if that is what failed.
+    pub fn told_of(&self, source: &str) -> String {
+        match &self.at {
+            Some(at) => format!("{source} -> {at}: {self}"),
+            None => format!("{source}: {self}"),
+        }
     }
 
     pub(crate) fn invalid(text: impl Into<String>) -> Failure {

@@ -31,6 +31,7 @@ pub struct Fetch {
     pub(crate) known: Known,
     pub(crate) sources: Vec<(Arc<dyn Source>, u32)>,
     pub(crate) guide: Option<Arc<dyn Guide>>,
+    pub(crate) naming: Option<fn(&str) -> String>,
 }
 
 /// A file that was fetched.
@@ -55,7 +56,7 @@ pub struct Fetched {
 impl Fetch {
     /// From nowhere yet.
     pub fn new(options: Options, known: Known) -> Fetch {
-        Fetch { options, known, sources: Vec::new(), guide: None }
+        Fetch { options, known, sources: Vec::new(), guide: None, naming: None }
     }
 
     /// Adds a source. Those of a lower `priority` number are asked first, those of the same in random order.
@@ -66,6 +67,13 @@ impl Fetch {
     /// Follows what answers say of further sources and hashes.
     pub fn follow(&mut self, guide: Arc<dyn Guide>) {
         self.guide = Some(guide);
+    }
+
+    /// Calls the file what a Metalink or else an answer says, after `safe` has made a name of that without a path. Until
+    /// then it is put together beside the place's own name, and without such a word it gets that. A name that is told
+    /// replaces nothing.
+    pub fn rename(&mut self, safe: fn(&str) -> String) {
+        self.naming = Some(safe);
     }
 
     /// Fetches it into `place`. When this returns, the file has its name and is durable; or what has come is kept for a

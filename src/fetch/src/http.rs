@@ -1,17 +1,22 @@
 //! Sources that speak HTTP.
 
+mod disposition;
 mod head;
+mod reason;
+mod way;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use reqwest::header::{ACCEPT_ENCODING, HeaderName, IF_RANGE, RANGE};
-use reqwest::redirect::{Attempt, Policy};
+use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue, IF_RANGE, RANGE};
+use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Response, Url};
 
 use crate::failure::{Failure, FailureKind};
+use crate::http::reason::failure;
+use crate::http::way::{Arrived, Caller, shown};
 use crate::options::Options;
 use crate::source::{Body, Guide, Opened, Source, Wanted};
 
@@ -25,7 +30,7 @@ pub enum HttpError {
     #[error("no provider of cryptography is installed")]
     NoCryptography,
     /// What should be an authority's certificate is none.
-    #[error("there is no certificate in PEM form: {0}")]
+    #[error("the authorities to trust: {0}")]
     Authority(String),
     /// Whatever the library says.
     #[error("cannot speak HTTP: {0}")]
@@ -35,7 +40,7 @@ pub enum HttpError {
 /// Makes sources of URLs. They share connections.
 #[derive(Debug, Clone)]
 pub struct Http {
-    client: Client,
+    caller: Caller,
 }
 
 impl Http {
@@ -47,15 +52,14 @@ impl Http {
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             return Err(HttpError::NoCryptography);
         }
-        let most = options.max_redirects;
         let client = Client::builder()
             .tls_certs_merge(authorities(&options.authorities)?)
             .user_agent(concat!("tnv/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(options.connect_timeout)
-            .redirect(Policy::custom(move |attempt| redirect(attempt, most)))
+            .redirect(Policy::none())
             .referer(false)
             .build()?;
-        Ok(Http { client })
+        Ok(Http { caller: Caller { client, max_redirects: options.max_redirects } })
     }
 
     /// The source at this address, which is one of http or https.
@@ -67,12 +71,7 @@ impl Http {
         if !matches!(parsed.scheme(), "http" | "https") {
             return Err(format!("{url:?} is not an address of http or https"));
         }
-        let mut shown = parsed.clone();
-        // Secrets are for the server alone.
-        let _ = shown.set_username("");
-        let _ = shown.set_password(None);
-        shown.set_fragment(None);
-        Ok(HttpSource { client: self.client.clone(), url: parsed, name: shown.into() })
+        Ok(HttpSource { caller: self.caller.clone(), name: shown(&parsed), url: parsed })
     }
 }
 
@@ -83,12 +82,10 @@ impl Guide for Http {
     }
 
     async fn document(&self, url: &str, limit: usize) -> Result<Vec<u8>, Failure> {
-        let mut response = self.client.get(url).send().await.map_err(|error| failure(&error))?;
-        if !response.status().is_success() {
-            return Err(head::refusal(response.status(), response.headers(), SystemTime::now()));
-        }
+        let parsed = Url::parse(url).map_err(|error| Failure::invalid(error.to_string()))?;
+        let Arrived { mut response, way } = self.caller.get(&parsed, HeaderMap::new()).await?.success()?;
         let mut document = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| way.failed(failure(&error)))? {
             if document.len() + chunk.len() > limit {
                 return Err(Failure::invalid(format!("the document is longer than {limit} bytes")));
             }
@@ -102,7 +99,7 @@ impl Guide for Http {
 /// by now.
 #[derive(Debug)]
 pub struct HttpSource {
-    client: Client,
+    caller: Caller,
     url: Url,
     name: String,
 }
@@ -118,33 +115,55 @@ impl Source for HttpSource {
     }
 
     async fn open(&self, wanted: &Wanted) -> Result<Opened, Failure> {
-        let mut request = self.client.get(self.url.clone()).header(ACCEPT_ENCODING, "identity");
-        request = request.header(WANT_REPR_DIGEST, "blake3=10, sha-256=9");
-        if let Some(range) = head::range(wanted) {
-            request = request.header(RANGE, range);
-            if let Some(condition) = head::condition(wanted) {
-                request = request.header(IF_RANGE, condition);
-            }
-        }
-        let response = request.send().await.map_err(|error| failure(&error))?;
-        let answer =
-            head::judge(wanted, response.status(), response.headers(), response.url(), SystemTime::now())?;
+        let Arrived { response, way } = self.caller.get(&self.url, headers(wanted)?).await?;
+        let (status, url, now) = (response.status(), response.url(), SystemTime::now());
+        let answer = head::judge(wanted, status, response.headers(), url, now)
+            .map_err(|failure| way.failed(failure))?;
         Ok(Opened {
             facts: answer.facts,
             skip: answer.skip,
             length: answer.length,
             hints: answer.hints,
+            at: way.at(),
+            ahead: way.ahead,
             body: Box::new(HttpBody(response)),
         })
     }
 }
 
+/// What a request for these bytes says beside its address.
+fn headers(wanted: &Wanted) -> Result<HeaderMap, Failure> {
+    let value = |text: &str| {
+        HeaderValue::from_str(text).map_err(|_| Failure::invalid(format!("{text:?} fits in no request")))
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(WANT_REPR_DIGEST, HeaderValue::from_static("blake3=10, sha-256=9"));
+    if let Some(range) = head::range(wanted) {
+        headers.insert(RANGE, value(&range)?);
+        if let Some(condition) = head::condition(wanted) {
+            headers.insert(IF_RANGE, value(condition)?);
+        }
+    }
+    Ok(headers)
+}
+
 fn authorities(pem: &[u8]) -> Result<Vec<Certificate>, HttpError> {
-    let found = Certificate::from_pem_bundle(pem).map_err(|error| HttpError::Authority(error.to_string()))?;
+    let broken = |_| HttpError::Authority("a certificate in it cannot be read: is it whole?".to_owned());
+    let found = Certificate::from_pem_bundle(pem).map_err(broken)?;
     match found.is_empty() && !pem.is_empty() {
-        true => Err(HttpError::Authority("it begins with -----BEGIN CERTIFICATE-----".to_owned())),
+        true => Err(HttpError::Authority(no_certificate(pem))),
         false => Ok(found),
     }
+}
+
+fn no_certificate(pem: &[u8]) -> String {
+    let key = String::from_utf8_lossy(pem).contains("PRIVATE KEY-----");
+    let what = if key { "it holds a private key and no certificate" } else { "it holds no certificate" };
+    format!(
+        "{what}; it should hold those of authorities in PEM form, each from -----BEGIN CERTIFICATE----- to \
+         -----END CERTIFICATE-----"
+    )
 }
 
 struct HttpBody(Response);
@@ -157,43 +176,4 @@ impl Body for HttpBody {
             failure => Failure { kind: FailureKind::Broken, ..failure },
         })
     }
-}
-
-/// Follows as long as it leads somewhere, and not from where it is safe to where it is not.
-fn redirect(attempt: Attempt<'_>, most: usize) -> reqwest::redirect::Action {
-    let (url, before) = (attempt.url(), attempt.previous());
-    let complaint = if before.contains(url) {
-        "it redirects in circles".to_owned()
-    } else if before.len() > most {
-        format!("it redirects more than {most} times")
-    } else if before.last().is_some_and(|last| last.scheme() == "https") && url.scheme() != "https" {
-        "it redirects from https to http".to_owned()
-    } else {
-        return attempt.follow();
-    };
-    attempt.error(complaint)
-}
-
-/// What the library says, in our kinds and in the words of the innermost reason.
-fn failure(error: &reqwest::Error) -> Failure {
-    let mut reason: &dyn std::error::Error = error;
-    while let Some(inner) = reason.source() {
-        reason = inner;
-    }
-    let reason = match reason.to_string() {
-        text if error.is_timeout() && error.is_connect() => {
-            format!("no connection came about in time ({text})")
-        }
-        text => match text.split_once(" (os error") {
-            Some((words, _)) => words.to_lowercase(),
-            None => text,
-        },
-    };
-    let kind = match error {
-        _ if error.is_redirect() || error.is_builder() => FailureKind::Refused,
-        _ if error.is_connect() => FailureKind::Unreachable,
-        _ if error.is_timeout() => FailureKind::Silent,
-        _ => FailureKind::Broken,
-    };
-    Failure::new(kind, reason)
 }

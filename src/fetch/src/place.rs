@@ -71,6 +71,11 @@ impl Place {
         &self.part
     }
 
+    /// It gets this name in the end, of the same folder, and replaces nothing.
+    pub(crate) fn rename(&mut self, target: PathBuf) {
+        (self.target, self.replace) = (target, false);
+    }
+
     pub(crate) fn take_saved(&mut self) -> Option<Saved> {
         self.saved.take()
     }

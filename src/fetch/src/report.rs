@@ -119,6 +119,8 @@ pub enum Note {
     BadWhole,
     /// The file has changed and comes anew.
     Anew,
+    /// It is called so there, and will be here.
+    Named(String),
     /// So many more sources were found.
     Found(usize),
     /// What was told of the file is of no use.
@@ -136,7 +138,7 @@ impl fmt::Display for Note {
                     SourceState::Dropped => "; it is not asked again",
                     _ => "",
                 };
-                write!(f, "{source}: {failure}{what_next}")
+                write!(f, "{}{what_next}", failure.told_of(source))
             }
             Note::BadPiece { index, source: Some(source) } => {
                 write!(f, "{source}: piece {index} is damaged; it comes again from elsewhere")
@@ -148,6 +150,7 @@ impl fmt::Display for Note {
                 f.write_str("the bytes are damaged; they come again, from one source after the other")
             }
             Note::Anew => f.write_str("the file has changed; starting anew"),
+            Note::Named(name) => write!(f, "it is called {name} there"),
             Note::Found(count) => write!(f, "{count} more sources were found"),
             Note::Useless(why) => f.write_str(why),
         }

@@ -48,6 +48,10 @@ pub struct Opened {
     pub length: u64,
     /// What else the answer tells.
     pub hints: Hints,
+    /// What those have told who led to it.
+    pub ahead: Hints,
+    /// The address that they led to.
+    pub at: Option<String>,
     /// The bytes.
     pub body: Box<dyn Body>,
 }
@@ -61,6 +65,8 @@ pub struct Hints {
     pub described_by: Vec<String>,
     /// Other places that have the same.
     pub duplicates: Vec<Mirror>,
+    /// What the file is to be called, as the answer says it.
+    pub name: Option<String>,
 }
 
 impl Hints {

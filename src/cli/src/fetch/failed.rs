@@ -27,17 +27,19 @@ impl From<Error> for Failed {
 
 /// What the command makes of a failure; `part` is where what has come may be kept.
 pub(super) fn failed(error: FetchError, part: Option<PathBuf>) -> Failed {
+    let refusals = [FailureKind::Refused, FailureKind::Failing, FailureKind::Untrusted];
+    let is_refused = error.sources().iter().all(|one| refusals.contains(&one.failure.kind));
     let kind = match &error {
         FetchError::NoServers => Kind::NoServers,
         FetchError::AllServersFailed(_) if error.is_everywhere(FailureKind::NotFound) => Kind::NotFound,
-        FetchError::AllServersFailed(_) if error.is_everywhere(FailureKind::Refused) => Kind::Refused,
         FetchError::AllServersFailed(_) if error.is_everywhere(FailureKind::Invalid) => Kind::Damaged,
+        FetchError::AllServersFailed(sources) if !sources.is_empty() && is_refused => Kind::Refused,
         FetchError::AllServersFailed(_) => Kind::Unreachable,
         FetchError::ChecksumMismatch { .. } => Kind::Damaged,
         FetchError::Changed { .. } => Kind::Changed,
         FetchError::DiskFull { .. } => Kind::DiskFull,
         FetchError::Timeout(_) => Kind::Timeout,
-        FetchError::Cancelled | FetchError::Local { .. } => Kind::Local,
+        FetchError::Cancelled | FetchError::Exists(_) | FetchError::Local { .. } => Kind::Local,
     };
     let stays = part.filter(|part| part.exists());
     let stays = stays.map(|part| format!("; {} stays, the same command goes on with it", part.display()));

@@ -7,6 +7,7 @@ use percent_encoding::percent_decode_str;
 use tnv_client::{Client, Options as ClientOptions};
 use tnv_fetch::{Http, HttpError, Known, Options, Replica, Source, row};
 use tnv_metalink::{EXTENSION, MAX_DOCUMENT, Mirror};
+use tnv_package::MemberPath;
 use tnv_proto::{AppId, FileId, FileKey, UserId};
 
 use crate::error::{Error, Kind, reason};
@@ -18,6 +19,8 @@ use crate::session::Context;
 pub(super) struct Plan {
     /// What the file is called there, made safe.
     pub(super) name: String,
+    /// Whether that is only the end of an address.
+    is_guessed: bool,
     options: Options,
     known: Known,
     sources: Vec<(Arc<dyn Source>, u32)>,
@@ -33,7 +36,8 @@ impl Plan {
             options.authorities =
                 read.map_err(|error| Error::local(format!("--ca {}: {}", path.display(), reason(&error))))?;
         }
-        let plan = Plan { name: String::new(), options, known, sources: Vec::new(), guide: None };
+        let plan =
+            Plan { name: String::new(), is_guessed: false, options, known, sources: Vec::new(), guide: None };
         match &fetch.base {
             Some(base) => match &fetch.words[..] {
                 [path] => plan.with_row(base, fetch.count, path, fetch),
@@ -56,8 +60,12 @@ impl Plan {
         self.known.size
     }
 
-    pub(super) fn into_fetch(self) -> tnv_fetch::Fetch {
+    /// With `is_open` the file may be called otherwise, if that is known better there.
+    pub(super) fn into_fetch(self, is_open: bool) -> tnv_fetch::Fetch {
         let mut fetch = tnv_fetch::Fetch::new(self.options, self.known);
+        if is_open && self.is_guessed {
+            fetch.rename(told_name);
+        }
         for (source, priority) in self.sources {
             fetch.add(source, priority);
         }
@@ -77,7 +85,7 @@ impl Plan {
             let source =
                 http.at(url).map_err(|why| Error::usage(format!("{why}; see `client fetch --help`")))?;
             if self.name.is_empty() {
-                self.name = name_of(source.name());
+                (self.name, self.is_guessed) = (name_of(source.name()), true);
             }
             // The same twice would count as two.
             if self.sources.iter().all(|(known, _)| known.identity() != source.identity()) {
@@ -180,6 +188,11 @@ fn is_metalink_file(word: &str) -> bool {
     !word.contains("://") && (word.ends_with(&format!(".{EXTENSION}")) || word.ends_with(".metalink"))
 }
 
+/// What a server or a Metalink calls a file, made safe by the rules of members of packages and those of this shell.
+fn told_name(told: &str) -> String {
+    safe_name(MemberPath::cleaned(told).name())
+}
+
 /// The last part of a path, made safe.
 fn name_of(path: &str) -> String {
     let path = path.split(['?', '#']).next().unwrap_or_default();
@@ -208,6 +221,23 @@ mod tests {
             ("film.mp4", "film.mp4"),
         ] {
             assert_eq!(name_of(path), name, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_told_is_made_safe() {
+        for (told, name) in [
+            ("meeting_m1.zip", "meeting_m1.zip"),
+            ("../../etc/passwd", "passwd"),
+            ("C:\\dir\\a.zip", "a.zip"),
+            (".bashrc", "_bashrc"),
+            ("-rf", "_rf"),
+        ] {
+            assert_eq!(told_name(told), name, "{told}");
+        }
+        for told in ["a\u{1b}[2J.zip", "nul.txt", "CON", "..", "", "/", "a\u{202e}gpj.exe"] {
+            let name = told_name(told);
+            assert!(MemberPath::new(&name).is_ok() && safe_name(&name) == name, "{told:?}: {name:?}");
         }
     }
 

@@ -115,6 +115,7 @@ impl Watcher for Told<'_> {
             Note::BadWhole => (None, "corrupt"),
             Note::Anew | Note::NotResumed => (None, "changed"),
             Note::Resumed(_) => (None, "resumed"),
+            Note::Named(_) => (None, "named"),
             Note::Found(_) => (None, "found"),
             Note::Useless(_) => (None, "useless"),
         };
@@ -137,6 +138,9 @@ pub(super) fn source_json(source: &SourceReport) -> Value {
         "state": source.state.name(),
         "bytes": source.bytes,
         "speed": source.rate as u64,
-        "error": source.failure.as_ref().map(|failure| failure.text.as_str()),
+        "error": source.failure.as_ref().map(|failure| match &failure.at {
+            Some(at) => format!("{at}: {failure}"),
+            None => failure.to_string(),
+        }),
     })
 }

@@ -3,6 +3,7 @@
 use std::io::{Cursor, Write};
 use std::sync::Once;
 
+use tnv_metalink::{File, Metalink, Mirror};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -22,9 +23,14 @@ fn cryptography() {
 
 /// The URL of a server that gives these bytes to everybody, as far as `len`, and then says nothing more.
 async fn serve(bytes: &[u8], len: usize) -> String {
+    serve_with("", bytes, len).await
+}
+
+/// The same with further headers, each with its line end.
+async fn serve_with(headers: &str, bytes: &[u8], len: usize) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/dir/film.bin", listener.local_addr().unwrap());
-    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nETag: \"a\"\r\n\r\n", bytes.len());
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nETag: \"a\"\r\n{headers}\r\n", bytes.len());
     let answer = [head.as_bytes(), &bytes[..len]].concat();
     tokio::spawn(async move {
         loop {
@@ -151,4 +157,50 @@ async fn a_file_of_a_cluster_comes_from_its_storages() {
     let outcome = client(&cluster.address, cut).await;
     assert!(outcome.code == 5 || outcome.code == 0, "{outcome:?}");
     assert_eq!(std::fs::read(&out).unwrap(), b"contents of a file");
+}
+
+#[tokio::test]
+async fn a_file_is_called_as_its_server_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let (dir, meeting) = (folder.path().to_str().unwrap(), folder.path().join("meeting_m1.zip"));
+    let header = "Content-Disposition: attachment; filename=\"../meeting_m1.zip\"\r\n";
+    let url = serve_with(header, b"contents", 8).await;
+    let outcome = fetch(&[&url, "-o", dir, "--json"]).await;
+    outcome.assert_code(0);
+    assert_eq!(outcome.json().last().unwrap()["path"], meeting.to_str().unwrap());
+    assert_eq!(std::fs::read(&meeting).unwrap(), b"contents");
+    // What is there stays, whatever a server calls its file.
+    std::fs::write(&meeting, b"mine").unwrap();
+    for words in [&[&url, "-o", dir][..], &[&url, "-o", dir, "--force"]] {
+        let outcome = fetch(words).await;
+        outcome.assert_code(1);
+        assert!(outcome.err.contains("meeting_m1.zip exists already"), "{}", outcome.err);
+        assert_eq!(std::fs::read(&meeting).unwrap(), b"mine");
+    }
+    assert_eq!(std::fs::read_dir(dir).unwrap().count(), 1);
+    // The user's word counts more, and a Metalink's.
+    let out = folder.path().join("out");
+    fetch(&[&url, "-o", out.to_str().unwrap()]).await.assert_code(0);
+    assert_eq!(std::fs::read(&out).unwrap(), b"contents");
+    let mirror = Metalink {
+        files: vec![File { name: "film.mp4".into(), mirrors: vec![Mirror::new(&url)], ..File::default() }],
+    };
+    let document = tnv_metalink::write(&mirror);
+    let header = "Content-Type: application/metalink4+xml\r\n";
+    let url = serve_with(header, document.as_bytes(), document.len()).await;
+    fetch(&[&url, "-o", dir]).await.assert_code(0);
+    assert_eq!(std::fs::read(folder.path().join("film.mp4")).unwrap(), b"contents");
+}
+
+#[tokio::test]
+async fn a_file_with_a_told_name_goes_on_under_that_of_its_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let (dir, bytes) = (folder.path().to_str().unwrap(), vec![7; 3_000_000]);
+    let header = "Content-Disposition: attachment; filename*=UTF-8''a%20b.zip\r\n";
+    let url = serve_with(header, &bytes, 2_000_000).await;
+    fetch(&[&url, "-o", dir, "--timeout", "0.5"]).await.assert_code(9);
+    assert!(folder.path().join("film.bin.part.json").exists());
+    let outcome = fetch(&[&url, "-o", dir, "--timeout", "0.5"]).await;
+    outcome.assert_code(9);
+    assert!(outcome.err.contains("bytes are there already"), "{}", outcome.err);
 }

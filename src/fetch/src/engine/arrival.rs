@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tnv_metalink::Hash;
 
-use crate::connection::Event;
+use crate::connection::{Answer, Event};
 use crate::disk::Job;
 use crate::engine::Engine;
 use crate::failure::{Failure, FailureKind};
@@ -13,35 +13,43 @@ use crate::map::PieceMap;
 use crate::report::{Note, SourceState};
 use crate::roster::{Condition, SourceId};
 use crate::schedule::RunId;
-use crate::source::Hints;
 use crate::version::{Facts, Relation};
 
 impl Engine<'_> {
     pub(super) async fn take(&mut self, run: RunId, event: Event) {
         match event {
-            Event::Opened(answer) => {
-                let (facts, hints) = *answer;
-                self.opened(run, facts, hints).await;
-            }
+            Event::Opened(answer) => self.opened(run, *answer).await,
             Event::Bytes(bytes) => self.bytes(run, bytes),
-            Event::Ended(outcome) => self.ended(run, outcome),
+            Event::Ended(outcome) => {
+                if let Err(Failure { ahead: Some(ahead), .. }) = &outcome {
+                    self.look_past(ahead).await;
+                }
+                self.ended(run, outcome);
+            }
         }
     }
 
-    async fn opened(&mut self, run: RunId, facts: Facts, hints: Hints) {
+    async fn opened(&mut self, run: RunId, answer: Answer) {
+        let Answer { facts, hints, ahead } = answer;
         let Some(source) = self.schedule.get(run).map(|run| run.source) else { return };
         if let Some(url) = &hints.metalink {
             self.stop(run);
             return self.read_metalink(source, url).await;
         }
+        self.look_ahead(&ahead).await;
         let from = self.schedule.get(run).map_or(0, |run| run.at);
         if let Err(failure) = self.admit(source, &facts) {
             return self.fail(run, failure);
         }
+        match &hints.name {
+            Some(told) => self.call(told),
+            // The first answer decides.
+            None => self.naming = None,
+        }
         if self.map.is_none() {
             self.learn_hashes(&facts);
             self.look_further(&hints, &facts).await;
-            if let Some(size) = facts.size {
+            if let Some(size) = facts.size.or(self.learned.size) {
                 self.begin(size);
             }
         } else if !self.has_looked {

@@ -41,7 +41,8 @@ impl Engine<'_> {
         self.roster.hold_to(None);
         self.give_up_all();
         (self.version, self.map, self.saved) = (None, None, None);
-        (self.learned, self.has_looked, self.alone) = (Known::default(), false, false);
+        (self.learned, self.alone) = (Known::default(), false);
+        (self.has_looked, self.has_looked_ahead, self.is_described) = (false, false, false);
         if let Some(size) = self.given.size {
             self.begin(size);
         }

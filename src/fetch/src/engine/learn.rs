@@ -6,8 +6,11 @@ use std::time::Instant;
 use tnv_metalink::{File, MAX_DOCUMENT, Metalink, Mirror, read};
 use tokio::time::timeout;
 
+use crate::disk::Job;
 use crate::engine::Engine;
+use crate::error::FetchError;
 use crate::failure::{Failure, FailureKind};
+use crate::map::PieceMap;
 use crate::report::Note;
 use crate::roster::SourceId;
 use crate::source::Hints;
@@ -51,14 +54,38 @@ impl Engine<'_> {
             return;
         }
         self.has_looked = true;
+        self.follow(hints, Some(facts)).await;
+    }
+
+    /// Follows the links of those who led to an answer, once, and before the answer is judged: who was asked knows what
+    /// he means, whatever comes of it there.
+    pub(super) async fn look_ahead(&mut self, ahead: &Hints) {
+        if self.has_looked || self.has_looked_ahead || self.guide.is_none() || ahead.is_empty() {
+            return;
+        }
+        self.has_looked_ahead = true;
+        self.follow(ahead, None).await;
+    }
+
+    /// The same where they led to nobody. Where other addresses were given, those stand in.
+    pub(super) async fn look_past(&mut self, ahead: &Hints) {
+        if self.sources.len() == 1 {
+            self.look_ahead(ahead).await;
+        }
+    }
+
+    async fn follow(&mut self, hints: &Hints, facts: Option<&Facts>) {
         let before = self.sources.len();
         for url in hints.described_by.iter().take(MAX_DESCRIPTIONS) {
+            if self.is_described {
+                break;
+            }
             let adopted = match self.document(url).await {
-                Ok(file) => self.adopt(file, Some(facts), url),
+                Ok(file) => self.adopt(file, facts, url),
                 Err(failure) => Err(failure.text),
             };
             match adopted {
-                Ok(()) => break,
+                Ok(()) => self.is_described = true,
                 Err(why) => self.watcher.note(&Note::Useless(format!("{url}: {why}"))),
             }
         }
@@ -99,6 +126,7 @@ impl Engine<'_> {
     /// Takes over a description that is of the same file, as far as can be told.
     fn adopt(&mut self, file: File, facts: Option<&Facts>, base: &str) -> Result<(), String> {
         let size = facts.and_then(|facts| facts.size).or(self.given.size);
+        let size = size.or(self.map.as_ref().map(PieceMap::size));
         if let (Some(told), Some(size)) = (file.size, size)
             && told != size
         {
@@ -112,6 +140,7 @@ impl Engine<'_> {
             return Err(format!("its Metalink is about a file with another hash, {hash}"));
         }
         if self.map.is_none() {
+            self.call(&file.name);
             self.learned.size = file.size;
             self.learned.hashes.extend(file.hashes);
             self.learned.pieces = file.pieces;
@@ -123,6 +152,22 @@ impl Engine<'_> {
         let mirrors: Vec<Mirror> = file.mirrors.into_iter().filter_map(resolve).collect();
         self.add_mirrors(&mirrors);
         Ok(())
+    }
+
+    /// Gives the file the name that is told, unless there was one before.
+    pub(super) fn call(&mut self, told: &str) {
+        let Some(safe) = self.naming.take() else { return };
+        let target = self.target.with_file_name(safe(told));
+        if target == self.target {
+            return;
+        }
+        if target.symlink_metadata().is_ok() {
+            self.misnamed = Some(FetchError::Exists(target));
+            return;
+        }
+        self.watcher.note(&Note::Named(target.file_name().unwrap_or_default().display().to_string()));
+        self.target.clone_from(&target);
+        self.push(Job::Name(target));
     }
 
     fn add_mirrors(&mut self, mirrors: &[Mirror]) {

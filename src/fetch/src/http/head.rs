@@ -3,13 +3,14 @@
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{
-    ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, HeaderMap,
-    LAST_MODIFIED, LINK, RETRY_AFTER,
+    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE,
+    ETAG, HeaderMap, LAST_MODIFIED, LINK, RETRY_AFTER,
 };
 use reqwest::{StatusCode, Url};
 use tnv_metalink::{Link, MEDIA_TYPE, Mirror, parse_digest, parse_links, parse_repr_digest};
 
 use crate::failure::{Failure, FailureKind};
+use crate::http::disposition::file_name;
 use crate::source::{Hints, Wanted};
 use crate::version::{Facts, Validators};
 
@@ -71,7 +72,8 @@ pub(super) fn judge(
 pub(super) fn refusal(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Failure {
     let kind = match status.as_u16() {
         404 | 410 => FailureKind::NotFound,
-        408 | 425 | 429 | 500..=599 => FailureKind::Busy,
+        408 | 423 | 425 | 429 | 502..=504 => FailureKind::Busy,
+        500..=599 => FailureKind::Failing,
         _ => FailureKind::Refused,
     };
     Failure { retry_after: retry_after(headers, now), ..Failure::new(kind, format!("it answers {status}")) }
@@ -154,12 +156,13 @@ fn validators(headers: &HeaderMap) -> Validators {
     Validators { etag: etag.map(str::to_owned), modified: modified.map(str::to_owned) }
 }
 
-fn hints(headers: &HeaderMap, url: &Url) -> Hints {
+pub(super) fn hints(headers: &HeaderMap, url: &Url) -> Hints {
     let is_metalink = |value: &str| {
         value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(MEDIA_TYPE))
     };
     let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok()).flat_map(parse_links);
-    let mut hints = Hints::default();
+    let name = headers.get(CONTENT_DISPOSITION).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let mut hints = Hints { name: name.and_then(|value| file_name(&value)), ..Hints::default() };
     if text(headers, CONTENT_TYPE).is_some_and(is_metalink) {
         hints.metalink = Some(url.to_string());
     }

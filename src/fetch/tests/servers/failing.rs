@@ -1,11 +1,16 @@
 //! Servers that do not answer, refuse, or break off.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tnv_fetch::FailureKind;
 
 use crate::bench::{Bench, pattern};
-use crate::server::{Content, Server, Step, dead, status};
+use crate::server::{Content, Server, Step, dead, redirect, status};
 
 #[tokio::test]
 async fn one_good_server_is_enough_and_no_other_is_asked() {
@@ -162,20 +167,96 @@ async fn a_redirected_request_begins_at_the_start_again() {
     let dying = Server::start(move |request| breaking.steps_until(request, 100_000, Step::Reset)).await;
     let good = content.serve().await;
     let nodes = [dying.url(), good.url()];
-    let hub = Server::start(move |request| {
-        let location = &nodes[request.number.min(1)];
-        vec![Step::Send(
-            format!(
-                "HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-            )
-            .into_bytes(),
-        )]
-    })
-    .await;
+    let hub = Server::start(move |request| redirect(&nodes[request.number.min(1)], "")).await;
     let bench = Bench::new();
     let (outcome, _) = bench.fetch(&[hub.url()]).await;
     bench.expect(&outcome, &content.bytes);
     assert_eq!((hub.count(), dying.count(), good.count()), (2, 1, 1));
     assert_eq!(good.requests()[0].range, Some((100_000, None)));
     assert_eq!(good.requests()[0].if_range.as_deref(), Some("\"a\""));
+}
+
+#[tokio::test]
+async fn a_redirection_to_a_dead_server_is_named_and_asked_again() {
+    let (gone, content) = (dead().await, Content::new(&pattern(9, 1_000), "\"a\""));
+    let (to, good) = (gone.clone(), content.serve().await);
+    let nodes = [gone.clone(), good.url()];
+    let recovers = Server::start(move |request| redirect(&nodes[request.number.min(1)], "")).await;
+    let bench = Bench::new();
+    let (outcome, told) = bench.fetch(&[recovers.url()]).await;
+    bench.expect(&outcome, &content.bytes);
+    let note = format!("{} -> {gone}: connection refused", recovers.url());
+    assert_eq!(told.notes[0].to_string(), note);
+    let stays = Server::start(move |_| redirect(&to, "")).await;
+    let bench = Bench::new();
+    let (outcome, _) = bench.fetch(&[stays.url()]).await;
+    bench.expect_failure(&outcome, "all_servers_failed");
+    let text = outcome.unwrap_err().to_string();
+    assert!(text.contains(&format!("{} -> {gone}: connection refused", stays.url())), "{text}");
+    assert_eq!(stays.count(), 3);
+}
+
+#[tokio::test]
+async fn each_kind_of_no_is_told_apart() {
+    for (line, kind, count) in [
+        ("500 Broken", FailureKind::Failing, 3),
+        ("503 Busy", FailureKind::Busy, 3),
+        ("423 Locked", FailureKind::Busy, 3),
+        ("403 Forbidden", FailureKind::Refused, 1),
+    ] {
+        let server = Server::start(move |_| status(line)).await;
+        let (outcome, _) = Bench::new().fetch(&[server.url()]).await;
+        assert!(outcome.unwrap_err().is_everywhere(kind), "{line}");
+        assert_eq!(server.count(), count, "{line}");
+    }
+    let babbles = Server::start(|_| vec![Step::Send(b"220 what do you want\r\n\r\n".to_vec())]).await;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let greets = format!("https://{}/file.bin", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let _ = stream.write_all(b"220 what do you want\r\n");
+            let _ = stream.read(&mut [0; 4096]);
+        }
+    });
+    let (outcome, _) = Bench::new().fetch(&[babbles.url(), greets]).await;
+    let error = outcome.unwrap_err();
+    assert!(error.is_everywhere(FailureKind::Invalid), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("no HTTP") && text.contains("no TLS"), "{text}");
+}
+
+/// The URL of a server whose certificate is that of an authority, and that certificate.
+fn authority() -> (String, Vec<u8>) {
+    let pem = include_bytes!("authority.pem");
+    let config = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![CertificateDer::from_pem_slice(pem).unwrap()],
+            PrivateKeyDer::from_pem_slice(pem).unwrap(),
+        )
+        .unwrap();
+    let (config, listener) = (Arc::new(config), TcpListener::bind("127.0.0.1:0").unwrap());
+    let url = format!("https://{}/file.bin", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            let _ = connection.complete_io(&mut &stream);
+        }
+    });
+    (url, pem.to_vec())
+}
+
+#[tokio::test]
+async fn a_bad_certificate_is_told_once_and_in_words() {
+    let mut bench = Bench::new();
+    let (url, pem) = authority();
+    for authorities in [Vec::new(), pem] {
+        bench.options.authorities = authorities;
+        let (outcome, told) = bench.fetch(&[url.clone()]).await;
+        let error = outcome.unwrap_err();
+        assert!(error.is_everywhere(FailureKind::Untrusted) && told.notes.len() == 1, "{:?}", told.notes);
+        let text = error.to_string();
+        assert!(text.contains("its certificate is") && text.contains("--ca FILE"), "{text}");
+        assert!(!text.contains("CaUsed") && !text.contains("Other"), "{text}");
+    }
 }

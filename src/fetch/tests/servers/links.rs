@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tnv_metalink::{File, Metalink, Mirror};
 
 use crate::bench::{Bench, hash, pattern, pieces};
-use crate::server::{Content, Server, status};
+use crate::server::{Content, Server, dead, redirect, status};
 
 const PIECE: usize = 16 * 1024;
 
@@ -100,4 +100,60 @@ async fn a_description_of_another_file_does_not_count() {
     let (outcome, told) = bench.fetch(&[server.url()]).await;
     bench.expect(&outcome, &bytes);
     assert!(told.notes.iter().any(|note| matches!(note, tnv_fetch::Note::Useless(_))));
+}
+
+/// A hub that redirects to `node` and describes the file on the way there.
+async fn hub(node: String, document: Content, more: &str) -> Server {
+    let links =
+        format!("Link: <meta4?version=1>; rel=describedby; type=\"application/metalink4+xml\"\r\n{more}");
+    Server::start(move |request| match request.path.as_str() {
+        "/m/meta4?version=1" => document.steps(request),
+        _ => redirect(&node, &links),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn links_of_a_redirection_are_followed() {
+    let bytes = pattern(67, 10 * PIECE);
+    let good = Content::new(&bytes, "\"b\"").serve().await;
+    for damaged in [damaged(&bytes), bytes[..9 * PIECE].to_vec()] {
+        let corrupt = Content::new(&damaged, "\"a\"").serve().await;
+        let hub = hub(corrupt.url(), described(&bytes, &[good.url()]), "").await;
+        let bench = Bench::new();
+        let (outcome, told) = bench.fetch(&[hub.at("/m/package")]).await;
+        bench.expect(&outcome, &bytes);
+        assert!(outcome.unwrap().pieces_verified && corrupt.count() == 1, "{:?}", told.notes);
+    }
+    assert_eq!(good.count(), 2);
+}
+
+#[tokio::test]
+async fn a_redirection_to_a_dead_server_has_links_all_the_same() {
+    let bytes = pattern(68, 10 * PIECE);
+    let (corrupt, good) =
+        (Content::new(&damaged(&bytes), "\"b\"").serve().await, Content::new(&bytes, "\"b\"").serve().await);
+    let duplicate = format!("Link: <{}>; rel=duplicate; pri=1\r\n", corrupt.url());
+    let hub = hub(dead().await, described(&bytes, &[good.url()]), &duplicate).await;
+    let bench = Bench::new();
+    let (outcome, told) = bench.fetch(&[hub.at("/m/package")]).await;
+    bench.expect(&outcome, &bytes);
+    assert!(outcome.unwrap().pieces_verified && corrupt.count() == 1, "{:?}", told.notes);
+}
+
+#[tokio::test]
+async fn a_description_on_the_way_is_held_against_what_is_known() {
+    let bytes = pattern(69, 10 * PIECE);
+    let node = Content::new(&bytes, "\"a\"").serve().await;
+    let other = described(&pattern(70, 10 * PIECE), &[]);
+    // A hash that was given counts more.
+    let first = hub(node.url(), other.clone(), "").await;
+    let bench = Bench::new().hashed(&bytes);
+    let (outcome, told) = bench.fetch(&[first.at("/m/package")]).await;
+    bench.expect(&outcome, &bytes);
+    assert!(told.notes.iter().any(|note| matches!(note, tnv_fetch::Note::Useless(_))));
+    // Without one nothing that contradicts the description is the file.
+    let bench = Bench::new();
+    let (outcome, _) = bench.fetch(&[first.at("/m/package")]).await;
+    bench.expect_failure(&outcome, "checksum_mismatch");
 }

@@ -213,6 +213,14 @@ pub(crate) fn status(line: &str) -> Vec<Step> {
     )]
 }
 
+/// A redirection; `more` are further headers, each with its line end.
+pub(crate) fn redirect(location: &str, more: &str) -> Vec<Step> {
+    let head = format!(
+        "HTTP/1.1 302 Found\r\nLocation: {location}\r\n{more}Content-Length: 0\r\nConnection: close\r\n\r\n"
+    );
+    vec![Step::Send(head.into_bytes())]
+}
+
 /// An address where nobody listens.
 pub(crate) async fn dead() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

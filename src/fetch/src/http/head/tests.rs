@@ -83,7 +83,7 @@ fn refusals_are_told_apart() {
         (304, FailureKind::Refused),
         (429, FailureKind::Busy),
         (503, FailureKind::Busy),
-        (500, FailureKind::Busy),
+        (500, FailureKind::Failing),
     ] {
         assert_eq!(kind(&wanted(0, 100), status, &[]), expected, "{status}");
     }
