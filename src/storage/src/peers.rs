@@ -60,6 +60,8 @@ struct News {
 
 struct Peer {
     client: StorageClient,
+    /// With connections of its own: news do not wait behind bytes.
+    news: StorageClient,
     is_active: bool,
     /// Whether a tracker has said where it is.
     is_told: bool,
@@ -152,8 +154,8 @@ impl Peers {
             let members = self.catalog.members().await?;
             let ids: Vec<_> =
                 members.into_iter().map(|member| member.id).filter(|id| *id != self.own).collect();
-            let peers = self.search(&ids).await;
-            let is_known = peers.len() == ids.len();
+            let is_known = self.search(&ids).await.len() == ids.len();
+            let peers = self.known().values().map(|peer| peer.news.clone()).collect();
             Ok::<bool, DbError>(self.notify(peers, key).await && is_known)
         });
         if !matches!(asked.await, Ok(Ok(true))) {
@@ -210,7 +212,8 @@ impl Peers {
                 _ => {
                     let client = StorageClient::new(&address, options()).peer();
                     let is_told = is_told(&id);
-                    known.insert(id, Peer { client, is_active, is_told, failed: None });
+                    let news = StorageClient::new(&address, options());
+                    known.insert(id, Peer { client, news, is_active, is_told, failed: None });
                 }
             }
         }
@@ -233,7 +236,7 @@ impl Peers {
     /// Tells all but those that have just failed: who does not listen holds up the others, and looks by itself later.
     async fn tell_all(&self, file: &FileKey) {
         let listening = |peer: &&Peer| !peer.has_failed();
-        let peers: Vec<_> = self.known().values().filter(listening).map(|peer| peer.client.clone()).collect();
+        let peers: Vec<_> = self.known().values().filter(listening).map(|peer| peer.news.clone()).collect();
         self.notify(peers, file).await;
     }
 

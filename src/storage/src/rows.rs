@@ -1,8 +1,8 @@
 //! Rows in the cache: typed where it is in this process, as texts in Redis.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Deref;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,9 @@ use crate::layout::Place;
 
 /// What rows are called in the cache.
 const KIND: &str = "meta";
+
+/// Removals are counted apart, so that one of another key seldom keeps an entry out.
+const REMOVAL_COUNTERS: usize = 256;
 
 /// What an entry in memory takes beside its texts, in bytes: structures, and the cache's own books.
 const ENTRY: usize = 500;
@@ -66,8 +69,8 @@ pub(crate) enum RowCache {
         entries: moka::sync::Cache<FileKey, Held>,
         /// How long an entry is good, from before its source was read.
         ttl: Duration,
-        /// How many there have been, of any row.
-        removals: AtomicU64,
+        /// How many were taken out, by a hash of the key: what was read before is not put in behind a removal.
+        removals: Box<[Mutex<u64>]>,
     },
     /// One that several processes may share.
     Texts(Arc<dyn Namespace>),
@@ -83,8 +86,12 @@ pub(crate) struct Held {
 /// The right to put in a row that is read from now on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Claim {
-    /// From then on, after so many removals.
-    Memory(Instant, u64),
+    Memory {
+        /// When it was handed out.
+        since: Instant,
+        /// Removals until then.
+        removals: u64,
+    },
     Text(Ticket),
 }
 
@@ -98,17 +105,18 @@ impl RowCache {
             return RowCache::Texts(config.open_namespace(KIND, storage));
         };
         let entries = moka::sync::Cache::builder().max_capacity(*size).weigher(weight).time_to_live(*ttl);
-        RowCache::Memory { entries: entries.build(), ttl: *ttl, removals: AtomicU64::new(0) }
+        let removals = (0..REMOVAL_COUNTERS).map(|_| Mutex::default()).collect();
+        RowCache::Memory { entries: entries.build(), ttl: *ttl, removals }
     }
 
     /// Looks for a row, before its source is read. No claim: nothing can be put in.
     pub(crate) async fn get(&self, key: &FileKey) -> (Option<Arc<Entry>>, Option<Claim>) {
         match self {
             RowCache::Memory { entries, ttl, removals } => {
-                let now = Instant::now();
-                let held = entries.get(key).filter(|held| now.duration_since(held.since) < *ttl);
-                let claim = Claim::Memory(now, removals.load(Ordering::Acquire));
-                (held.map(|held| held.entry), Some(claim))
+                let since = Instant::now();
+                let held = entries.get(key).filter(|held| since.duration_since(held.since) < *ttl);
+                let removals = *counter(removals, key);
+                (held.map(|held| held.entry), Some(Claim::Memory { since, removals }))
             }
             RowCache::Texts(texts) => {
                 let lookup = texts.get(&text_key(key)).await;
@@ -123,16 +131,18 @@ impl RowCache {
     /// not stay if the source says something else by now.
     pub(crate) async fn put(&self, claim: Claim, key: &FileKey, entry: &Arc<Entry>) -> bool {
         match (self, claim) {
-            (RowCache::Memory { entries, removals, .. }, Claim::Memory(since, before)) => {
-                entries.insert(key.clone(), Held { entry: entry.clone(), since });
-                // Writes nothing, but takes its place among the removals: one that it does not see takes the row out.
-                return removals.fetch_add(0, Ordering::AcqRel) == before;
+            (RowCache::Memory { entries, removals, .. }, Claim::Memory { since, removals: before }) => {
+                let now = counter(removals, key);
+                if *now == before {
+                    entries.insert(key.clone(), Held { entry: entry.clone(), since });
+                }
+                return *now == before;
             }
             (RowCache::Texts(texts), Claim::Text(ticket)) => match write(key, entry.row()) {
                 Ok(text) => texts.set(ticket, &text_key(key), text).await,
                 Err(error) => tracing::warn!(%key, %error, "cannot cache a row"),
             },
-            (RowCache::Memory { .. }, Claim::Text(_)) | (RowCache::Texts(_), Claim::Memory(..)) => {}
+            (RowCache::Memory { .. }, Claim::Text(_)) | (RowCache::Texts(_), Claim::Memory { .. }) => {}
         }
         false
     }
@@ -141,7 +151,8 @@ impl RowCache {
     pub(crate) async fn remove(&self, key: &FileKey) {
         match self {
             RowCache::Memory { entries, removals, .. } => {
-                removals.fetch_add(1, Ordering::AcqRel);
+                let mut removals = counter(removals, key);
+                *removals += 1;
                 entries.invalidate(key);
             }
             RowCache::Texts(texts) => {
@@ -150,6 +161,14 @@ impl RowCache {
             }
         }
     }
+}
+
+/// The removals that this key is counted with.
+fn counter<'a>(removals: &'a [Mutex<u64>], key: &FileKey) -> MutexGuard<'a, u64> {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    let counter = &removals[hasher.finish() as usize % removals.len()];
+    counter.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn weight(key: &FileKey, held: &Held) -> u32 {
@@ -194,4 +213,50 @@ fn parse(key: &FileKey, text: &str) -> Option<FileRow> {
         && cached.user == key.user.as_str()
         && cached.file == key.file.as_str();
     same.then_some(cached.row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry() -> Arc<Entry> {
+        Arc::new(Entry::new(FileRow {
+            size: 1,
+            created_ms: 0,
+            crc32: 0,
+            blake3: String::new(),
+            content_type: String::new(),
+            name: String::new(),
+            location: Location::Here { path_index: 0, path: "000/000/000/1".to_owned() },
+        }))
+    }
+
+    async fn claim(cache: &RowCache, key: &FileKey) -> Claim {
+        let (found, claim) = cache.get(key).await;
+        assert_eq!(found, None);
+        claim.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_was_read_before_a_removal_is_not_put_in_behind_it() {
+        let config = CacheConfig::Memory { size: 1 << 20, ttl: Duration::from_secs(60) };
+        let (cache, key) = (RowCache::open(&config, "own"), FileKey::new("a", "b", "c").unwrap());
+        let before = claim(&cache, &key).await;
+        cache.remove(&key).await;
+        cache.put(before, &key, &entry()).await;
+        let after = claim(&cache, &key).await;
+        cache.put(after, &key, &entry()).await;
+        assert!(cache.get(&key).await.0.is_some());
+    }
+
+    #[tokio::test]
+    async fn an_entry_is_good_from_before_its_source_was_read() {
+        let ttl = Duration::from_millis(50);
+        let config = CacheConfig::Memory { size: 1 << 20, ttl };
+        let (cache, key) = (RowCache::open(&config, "own"), FileKey::new("a", "b", "c").unwrap());
+        let before = claim(&cache, &key).await;
+        tokio::time::sleep(ttl).await;
+        cache.put(before, &key, &entry()).await;
+        assert!(cache.get(&key).await.0.is_none());
+    }
 }

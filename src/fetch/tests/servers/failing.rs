@@ -252,7 +252,7 @@ async fn a_bad_certificate_is_told_once_and_in_words() {
     let (url, pem) = authority();
     for authorities in [Vec::new(), pem] {
         bench.options.authorities = authorities;
-        let (outcome, told) = bench.fetch(&[url.clone()]).await;
+        let (outcome, told) = bench.fetch(std::slice::from_ref(&url)).await;
         let error = outcome.unwrap_err();
         assert!(error.is_everywhere(FailureKind::Untrusted) && told.notes.len() == 1, "{:?}", told.notes);
         let text = error.to_string();
