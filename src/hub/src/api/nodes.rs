@@ -158,7 +158,9 @@ pub(crate) async fn heartbeat(
     body: Inflow,
 ) -> Result<Response<Body>, Refusal> {
     let HeartbeatBody { place, beat } = read_json(body).await?;
-    let beat = Beat { address: place.address()?, ..beat.check()? };
+    // What is no address tells nothing, as none at all: a node is not lost for it that has served so far.
+    let address = place.address().ok().flatten();
+    let beat = Beat { address, ..beat.check()? };
     let mut nodes = service.nodes.lock();
     if !nodes.beat(id, beat, Instant::now()) {
         return Err(match nodes.node(id) {
