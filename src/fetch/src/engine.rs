@@ -100,14 +100,15 @@ impl<'a> Engine<'a> {
         let sources: Vec<Arc<dyn Source>> = sources.into_iter().map(|(source, _)| source).collect();
         let (target, found) = (place.target().to_owned(), place.take_saved());
         let identities: Vec<String> = sources.iter().map(|source| source.identity()).collect();
-        let about = |saved: &Saved| options.resume && saved.is_about(&identities, known.size, &known.hashes);
-        let (saved, useless) = match found {
-            Some(saved) if about(&saved) => (Some(saved), false),
-            found => (None, found.is_some()),
-        };
-        if useless {
-            watcher.note(&Note::NotResumed);
-        }
+        let saved = found.filter(|saved| {
+            // Of what has nothing yet there is nothing to say.
+            let is_empty = saved.written.total() == 0;
+            let objection = saved.objection(&identities, known.size, &known.hashes);
+            if let Some(why) = objection.as_ref().filter(|_| options.resume && !is_empty) {
+                watcher.note(&Note::NotResumed(why.clone()));
+            }
+            options.resume && objection.is_none()
+        });
         let (jobs, done) = disk::start(place);
         let (listener, events) = mpsc::channel(EVENTS);
         Engine {

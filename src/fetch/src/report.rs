@@ -97,8 +97,8 @@ impl SourceState {
 pub enum Note {
     /// So many bytes were there already.
     Resumed(u64),
-    /// What was there is of another file or version.
-    NotResumed,
+    /// It begins anew, for a reason that is a sentence: what was there may be of another file or version.
+    NotResumed(String),
     /// A source failed.
     Failed {
         /// Its name.
@@ -131,7 +131,7 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Note::Resumed(bytes) => write!(f, "{bytes} bytes are there already"),
-            Note::NotResumed => f.write_str("what is there is of another version; starting anew"),
+            Note::NotResumed(why) => write!(f, "{why}; starting anew"),
             Note::Failed { source, failure, state } => {
                 let what_next = match state {
                     SourceState::Aside => "; it is set aside",

@@ -51,9 +51,9 @@ impl Saved {
         (saved.format == FORMAT).then_some(saved)
     }
 
-    /// Whether it is about what is to be fetched now: from one of the same places, or with the same hash; and of a
-    /// version that can be told from others. `size` and `hashes` are what is known of the file beforehand.
-    pub(crate) fn is_about(&self, sources: &[String], size: Option<u64>, hashes: &[Hash]) -> bool {
+    /// Why it is not about what is to be fetched now, if it is not: that is from one of the same places, or with the same
+    /// hash; and of a version that can be told from others. `size` and `hashes` are what is known of the file beforehand.
+    pub(crate) fn objection(&self, sources: &[String], size: Option<u64>, hashes: &[Hash]) -> Option<String> {
         let known: Vec<Hash> = self.hashes.iter().filter_map(|hash| hash.parse().ok()).collect();
         let same = |hash: &Hash| {
             known.iter().find(|known| known.algorithm() == hash.algorithm()).map(|known| known == hash)
@@ -64,10 +64,21 @@ impl Saved {
             .fold((false, false), |(proved, against), same| (proved || same, against || !same));
         let known_place = self.sources.iter().any(|source| sources.contains(source));
         let can_be_told = !self.version.validators.is_empty() || proved;
-        !contradicted
-            && size.is_none_or(|size| size == self.version.size)
-            && (known_place || proved)
-            && can_be_told
+        let had = self.version.size;
+        if contradicted {
+            Some("what is there is of a file with another hash".to_owned())
+        } else if let Some(size) = size.filter(|size| *size != had) {
+            Some(format!("what is there is of a file of {had} bytes, not {size}"))
+        } else if !known_place && !proved {
+            let from = self.sources.first().map(|source| format!(", {source}")).unwrap_or_default();
+            Some(format!(
+                "what is there came from another address{from}, and no hash tells that it is the same file"
+            ))
+        } else if !can_be_told {
+            Some("the server gave neither a strong ETag nor a date, so nothing tells what is there from another version".to_owned())
+        } else {
+            None
+        }
     }
 }
 
@@ -95,13 +106,30 @@ mod tests {
     #[test]
     fn it_counts_for_the_same_file_alone() {
         let (a, b) = (["http://a/f".to_owned(), "http://c/f".to_owned()], ["http://b/f".to_owned()]);
+        let is_about = |saved: &Saved, sources: &[String], size, hashes: &[Hash]| {
+            saved.objection(sources, size, hashes).is_none()
+        };
         let plain = saved(Some("\"x\""), &[]);
-        assert!(plain.is_about(&a, None, &[]) && plain.is_about(&a, Some(9), &[hash(1)]));
-        assert!(!plain.is_about(&b, None, &[]) && !plain.is_about(&a, Some(8), &[]));
+        assert!(is_about(&plain, &a, None, &[]) && is_about(&plain, &a, Some(9), &[hash(1)]));
+        assert!(!is_about(&plain, &b, None, &[]) && !is_about(&plain, &a, Some(8), &[]));
         let proved = saved(None, &[hash(1)]);
-        assert!(proved.is_about(&b, None, &[hash(1)]));
-        assert!(!proved.is_about(&a, None, &[hash(2)]) && !proved.is_about(&a, None, &[]));
-        assert!(!saved(None, &[]).is_about(&a, Some(9), &[]));
+        assert!(is_about(&proved, &b, None, &[hash(1)]));
+        assert!(!is_about(&proved, &a, None, &[hash(2)]) && !is_about(&proved, &a, None, &[]));
+        assert!(!is_about(&saved(None, &[]), &a, Some(9), &[]));
+    }
+
+    #[test]
+    fn what_is_said_of_it_is_so() {
+        let (a, b) = (["http://a/f".to_owned()], ["http://b/f".to_owned()]);
+        let (plain, bare) = (saved(Some("\"x\""), &[hash(1)]), saved(None, &[]));
+        for (objection, part) in [
+            (plain.objection(&a, None, &[hash(2)]), "another hash"),
+            (plain.objection(&a, Some(8), &[]), "9 bytes, not 8"),
+            (plain.objection(&b, None, &[]), "another address, http://a/f"),
+            (bare.objection(&a, None, &[]), "neither a strong ETag nor a date"),
+        ] {
+            assert!(objection.as_ref().is_some_and(|text| text.contains(part)), "{objection:?}");
+        }
     }
 
     #[test]

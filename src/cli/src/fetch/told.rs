@@ -113,7 +113,7 @@ impl Watcher for Told<'_> {
             Note::Failed { source, failure, .. } => (Some(source.as_str()), failure.kind.name()),
             Note::BadPiece { source, .. } => (source.as_deref(), "corrupt"),
             Note::BadWhole => (None, "corrupt"),
-            Note::Anew | Note::NotResumed => (None, "changed"),
+            Note::Anew | Note::NotResumed(_) => (None, "changed"),
             Note::Resumed(_) => (None, "resumed"),
             Note::Named(_) => (None, "named"),
             Note::Found(_) => (None, "found"),

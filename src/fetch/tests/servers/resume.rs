@@ -52,7 +52,8 @@ async fn another_address_begins_anew_but_not_with_the_hash() {
     let _first = begun(&bench, &content, content.clone()).await;
     let (outcome, told) = bench.fetch(&[other.url()]).await;
     bench.expect(&outcome, &content.bytes);
-    assert!(told.notes.contains(&Note::NotResumed));
+    let why = |note: &Note| matches!(note, Note::NotResumed(why) if why.contains("another address"));
+    assert!(told.notes.iter().any(why), "{:?}", told.notes);
     let bench = Bench::new().hashed(&content.bytes);
     let _first = begun(&bench, &content, content.clone()).await;
     let (outcome, _) = bench.fetch(&[other.url()]).await;
@@ -130,4 +131,29 @@ async fn several_parts_that_are_there_do_not_come_again() {
     let fetched = outcome.unwrap();
     assert_eq!(fetched.sources[0].bytes, SIZE as u64 / 4);
     assert_eq!(fetched.resumed, SIZE as u64 * 3 / 4);
+}
+
+#[tokio::test]
+async fn why_it_begins_anew_is_told_as_it_is() {
+    let content = Content::new(&pattern(58, SIZE), "");
+    let bench = Bench::new();
+    let server = begun(&bench, &content, content.clone()).await;
+    let (outcome, told) = bench.fetch(&[server.url()]).await;
+    bench.expect(&outcome, &content.bytes);
+    let first = told.notes[0].to_string();
+    assert!(first.contains("neither a strong ETag nor a date") && first.contains("anew"), "{first}");
+    // Where nothing had come, and where it was asked for, there is nothing to say.
+    for (written, resume) in [("[]", true), ("", false)] {
+        let mut bench = Bench::new();
+        let server = begun(&bench, &content, content.clone()).await;
+        let note = bench.target().with_file_name("file.bin.part.json");
+        let text = std::fs::read_to_string(&note).unwrap();
+        if !written.is_empty() {
+            std::fs::write(&note, text.replace(&format!("[[0,{}]]", SIZE / 2), written)).unwrap();
+        }
+        bench.options.resume = resume;
+        let (outcome, told) = bench.fetch(&[server.url()]).await;
+        bench.expect(&outcome, &content.bytes);
+        assert!(told.notes.is_empty(), "{:?}", told.notes);
+    }
 }
