@@ -109,14 +109,17 @@ impl RowCache {
         RowCache::Memory { entries: entries.build(), ttl: *ttl, removals }
     }
 
-    /// Looks for a row, before its source is read. No claim: nothing can be put in.
+    /// Looks for a row, before its source is read. No claim: nothing can be put in, or need be.
     pub(crate) async fn get(&self, key: &FileKey) -> (Option<Arc<Entry>>, Option<Claim>) {
         match self {
             RowCache::Memory { entries, ttl, removals } => {
                 let since = Instant::now();
                 let held = entries.get(key).filter(|held| since.duration_since(held.since) < *ttl);
-                let removals = *counter(removals, key);
-                (held.map(|held| held.entry), Some(Claim::Memory { since, removals }))
+                // Who finds a row puts none in, and has no counter to wait for.
+                match held {
+                    Some(held) => (Some(held.entry), None),
+                    None => (None, Some(Claim::Memory { since, removals: *counter(removals, key) })),
+                }
             }
             RowCache::Texts(texts) => {
                 let lookup = texts.get(&text_key(key)).await;

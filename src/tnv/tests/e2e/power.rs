@@ -27,32 +27,26 @@ const SHUFFLES: u64 = 4;
 #[test]
 fn a_power_cut_at_any_step_of_an_upload_leaves_all_or_nothing() {
     if installed(&["strace"]) {
-        sweep(
-            State::Present,
-            |_| {},
-            |wire, entry| drop(wire.upload(&file_key(), &entry.contents()).ok()),
-            LEN,
-        );
+        sweep(State::Present, |_| {}, upload, LEN);
     }
 }
 
 #[test]
 fn a_power_cut_at_any_step_of_a_small_upload_leaves_all_or_nothing() {
     if installed(&["strace"]) {
-        sweep(
-            State::Present,
-            |_| {},
-            |wire, entry| drop(wire.upload(&file_key(), &entry.contents()).ok()),
-            SMALL,
-        );
+        sweep(State::Present, |_| {}, upload, SMALL);
     }
 }
 
 #[test]
 fn a_power_cut_at_any_step_of_a_delete_leaves_all_or_nothing() {
     if installed(&["strace"]) {
-        let store = |wire: &mut Wire| drop(wire.upload(&file_key(), &entry(LEN).contents()).ok());
-        sweep(State::Gone, store, |wire, _| drop(wire.call(DELETE, &file_key()).ok()), LEN);
+        sweep(
+            State::Gone,
+            |wire| upload(wire, entry(LEN)),
+            |wire, _| drop(wire.call(DELETE, &file_key()).ok()),
+            LEN,
+        );
     }
 }
 
@@ -76,6 +70,10 @@ fn file_key() -> Vec<u8> {
 
 fn entry(len: u64) -> Entry {
     Entry { seed: 7, len, state: State::Uploading }
+}
+
+fn upload(wire: &mut Wire, entry: Entry) {
+    wire.upload(&file_key(), &entry.contents()).ok();
 }
 
 /// Watches `operate`, which brings the file to state `then`, and starts a storage on every state that a cut may leave.
