@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tnv_client::{Client, ClientError, Parts, Source, new_file_id};
-use tnv_proto::{AppId, Attributes, Checksum, ErrorCode, FileId, FileKey, Labels, UserId};
+use tnv_proto::{Acknowledged, AppId, Attributes, Checksum, ErrorCode, FileId, FileKey, Labels, UserId};
 
 use crate::error::{Error, Kind, reason};
 use crate::fingerprint::Fingerprint;
@@ -40,6 +40,8 @@ pub(crate) struct Sent {
     pub(crate) attributes: Attributes,
     /// Who took it.
     pub(crate) storage: String,
+    /// How many storages had it, durable, when it was answered; 0 = not told.
+    pub(crate) copies: u8,
     /// Bytes that had been sent by an earlier command.
     pub(crate) resumed_at: u64,
     pub(crate) pace: Pace,
@@ -80,7 +82,7 @@ impl Order<'_> {
         unfinished.remember(&key.file);
         let resumed_at = parts.progress().offset;
         let transfer = Transfer { order: self, key: &key, client, share };
-        let (attributes, storage) =
+        let (Acknowledged { attributes, copies }, storage) =
             transfer.run(parts, resumed_at, &mut unfinished).await.map_err(|error| {
                 let error = about(error);
                 if unfinished.is_remembered() {
@@ -95,6 +97,7 @@ impl Order<'_> {
             pace: Pace::since(start, self.size - resumed_at),
             attributes,
             storage,
+            copies,
             resumed_at,
         })
     }
@@ -137,6 +140,7 @@ impl Order<'_> {
             id: key.file,
             attributes: stored.attributes,
             storage: stored.storage,
+            copies: stored.copies,
             resumed_at: 0,
         })
     }
@@ -161,7 +165,7 @@ impl Order<'_> {
 
     fn already_there(&self, id: FileId, attributes: Attributes, start: Instant) -> Sent {
         let pace = Pace::since(start, 0);
-        Sent { id, attributes, storage: String::new(), resumed_at: self.size, pace }
+        Sent { id, attributes, storage: String::new(), copies: 0, resumed_at: self.size, pace }
     }
 
     fn new_key(&self) -> FileKey {
@@ -213,7 +217,7 @@ impl Transfer<'_> {
         mut parts: Parts,
         resumed_at: u64,
         unfinished: &mut Unfinished,
-    ) -> Result<(Attributes, String), Error> {
+    ) -> Result<(Acknowledged, String), Error> {
         let mut sent_before = resumed_at > 0;
         loop {
             let (outcome, storage) = self.attempt(parts).await?;
@@ -240,7 +244,7 @@ impl Transfer<'_> {
     }
 
     /// Sends what is missing and asks for the file: the answer to that, and who gave it.
-    async fn attempt(&self, mut parts: Parts) -> Result<(Result<Attributes, ClientError>, String), Error> {
+    async fn attempt(&self, mut parts: Parts) -> Result<(Result<Acknowledged, ClientError>, String), Error> {
         let checksum = self.append_all(&mut parts).await?;
         let storage = parts.storage().to_owned();
         Ok((parts.finish(checksum).await, storage))
@@ -300,14 +304,22 @@ impl Sent {
     pub(crate) fn remark(&self) -> String {
         match (self.storage.as_str(), self.resumed_at) {
             ("", _) => "was stored already".to_owned(),
-            (storage, 0) => format!("{}, stored on {storage}", self.pace),
+            (storage, 0) => format!("{}, stored on {storage}{}", self.pace, self.others()),
             (storage, at) => {
                 format!(
-                    "{}, stored on {storage}; {} were there already",
+                    "{}, stored on {storage}{}; {} were there already",
                     self.pace,
+                    self.others(),
                     indicatif::HumanBytes(at)
                 )
             }
+        }
+    }
+
+    fn others(&self) -> String {
+        match self.copies {
+            0 | 1 => String::new(),
+            copies => format!(" and {} more", copies - 1),
         }
     }
 }

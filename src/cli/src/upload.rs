@@ -77,6 +77,9 @@ pub(crate) struct Upload {
     /// How many failures in a row are put up with while a file goes in parts
     #[arg(long, value_name = "N", default_value_t = 8)]
     retries: u32,
+    /// Wait until so many storages have the file, durable: 1 to 16; without it as many as the servers are set to
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u8).range(1..=16))]
+    ack_copies: Option<u8>,
     /// Do not go on with an earlier upload, and leave nothing for a later one to go on with
     #[arg(long)]
     no_resume: bool,
@@ -105,7 +108,7 @@ pub(crate) async fn run(upload: Upload, context: &Context, console: &mut Console
     let job = async |one: Result<Selected, Error>| {
         let one = one?;
         let outcome = send(&upload, &one, context, &progress).await;
-        progress.aside(|| tell(outcome, &one, listed, &mut console.borrow_mut()))
+        progress.aside(|| tell(outcome, &one, (listed, upload.ack_copies), &mut console.borrow_mut()))
     };
     run_all(selected, upload.jobs.into(), job, |outcome| {
         if let Err(error) = outcome {
@@ -143,13 +146,14 @@ async fn send(
             Unfinished::find(&context.state, &one.piece, size, &context.trackers, names)
         }
     };
-    order.send(&context.client, unfinished, &progress.share()).await
+    let client = context.client.clone().with_ack_copies(upload.ack_copies.unwrap_or(0));
+    order.send(&client, unfinished, &progress.share()).await
 }
 
 fn tell(
     outcome: Result<Sent, Error>,
     one: &Selected,
-    listed: bool,
+    (listed, asked): (bool, Option<u8>),
     console: &mut Console,
 ) -> Result<(), Error> {
     let path = one.piece.path.display();
@@ -165,6 +169,7 @@ fn tell(
         "content_type": attributes.content_type,
         "blake3": attributes.blake3.to_string(),
         "storage": sent.storage,
+        "copies": sent.copies,
         "resumed_at": sent.resumed_at,
         "seconds": sent.pace.seconds(),
     });
@@ -174,5 +179,11 @@ fn tell(
         .result(&line, &json)
         .map_err(|error| Error::local(format!("{path} is stored as {id}, but {error}")))?;
     console.remark(&format!("{path}: {}", sent.remark()));
+    if let Some(asked) = asked.filter(|asked| sent.copies > 0 && sent.copies < *asked) {
+        console.remark(&format!(
+            "{path}: {} of {asked} storages had it when it was answered; the others fetch it when they can",
+            sent.copies
+        ));
+    }
     Ok(())
 }

@@ -19,6 +19,8 @@ pub struct Client {
     trackers: Arc<[TrackerClient]>,
     pools: Pools,
     located: Located,
+    /// How many storages are to have an upload; 0 = not said.
+    pub(crate) ack_copies: u8,
 }
 
 impl Client {
@@ -28,7 +30,14 @@ impl Client {
         let trackers =
             trackers.iter().map(|address| TrackerClient::with_pools(address, pools.clone())).collect();
         let located = Located::new(pools.options().locate_ttl);
-        Client { trackers, pools, located }
+        Client { trackers, pools, located, ack_copies: 0 }
+    }
+
+    /// The same cluster, with uploads by [`Client::store`] and [`Client::begin`] answered when this many storages have the file,
+    /// durable; 0 = as many as the storage that takes it is configured to wait for. With fewer storages in reach a storage
+    /// refuses (503), or takes the file and tells how many have it, as it is configured.
+    pub fn with_ack_copies(self, ack_copies: u8) -> Self {
+        Client { ack_copies, ..self }
     }
 
     /// The user's group and the storages that serve it, in the order they should be tried.
@@ -104,7 +113,7 @@ impl Client {
         source: Source,
     ) -> Result<Stored, ClientError> {
         let answer = self.storages(&key.app, &key.user).await?;
-        upload::store(&self.clients(&answer), key, labels, source).await
+        upload::store(&self.clients(&answer), (key, labels, self.ack_copies), source).await
     }
 
     /// A page of a user's files. A user without a group has none.

@@ -114,7 +114,17 @@ impl Connection {
         patience: Duration,
     ) -> Result<u64, ClientError> {
         self.begin();
-        self.peer.write(&mut self.stream, frame).await?;
+        self.write(frame).await?;
+        self.answer(ahead, patience).await
+    }
+
+    /// Sends bytes of a request that is under way.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
+        self.peer.write(&mut self.stream, bytes).await
+    }
+
+    /// Reads the header of the reply to what was sent, as [`Connection::request`] does.
+    pub(crate) async fn answer(&mut self, ahead: usize, patience: Duration) -> Result<u64, ClientError> {
         let reply = self.reply(ahead, patience).await;
         if matches!(reply, Ok(0) | Err(ClientError::Refused { .. })) {
             self.finish();

@@ -34,6 +34,7 @@ mod download;
 mod exchange;
 mod feed;
 mod parts;
+mod push;
 mod source;
 mod upload;
 
@@ -56,6 +57,7 @@ pub use file_id::new_file_id;
 pub use id::IdClient;
 pub use options::Options;
 pub use parts::Parts;
+pub use push::Pushing;
 pub use source::{Progress, Source};
 pub use storage::StorageClient;
 pub use tracker::{TrackerClient, TrackerSession};

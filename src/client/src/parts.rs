@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tnv_proto::{
-    Append, Attributes, Checksum, ErrorCode, FileKey, Finish, KnownUpload, Labels, Request, Server,
+    Acknowledged, Append, Checksum, ErrorCode, FileKey, Finish, KnownUpload, Labels, Request, Server,
     UploadProgress,
 };
 use tokio::time::{Instant, sleep};
@@ -88,7 +88,7 @@ impl Parts {
     /// # Errors
     /// Refused with 409 if bytes are missing, with 412 if the checksum is another one, with 423 while somebody else
     /// writes: the parts stay then. [`ClientError::Uncertain`] if the outcome is not known.
-    pub async fn finish(mut self, expected: Checksum) -> Result<Attributes, ClientError> {
+    pub async fn finish(mut self, expected: Checksum) -> Result<Acknowledged, ClientError> {
         let frame = Finish { key: self.key.clone(), expected }.to_frame();
         let patience = self.finish_patience();
         let mut lost = None;
@@ -176,9 +176,9 @@ impl Parts {
         options.upload_reply_timeout + Duration::from_secs(self.progress.size / FINISH_RATE)
     }
 
-    async fn finish_once(&self, frame: &[u8], patience: Duration) -> Result<Attributes, ClientError> {
+    async fn finish_once(&self, frame: &[u8], patience: Duration) -> Result<Acknowledged, ClientError> {
         let body = self.storage.call_slow(frame, patience).await?;
-        Attributes::decode(&body).map_err(|error| self.storage.invalid(error))
+        Acknowledged::decode(&body).map_err(|error| self.storage.invalid(error))
     }
 
     /// Whether all bytes are there, so that whoever keeps others out is not writing but making a file of them.

@@ -21,7 +21,8 @@ impl Client {
         if let (Some(parts), _) = furthest(&storages, key).await {
             storages = vec![self.storage(parts.storage())];
         }
-        let begin = Begin(NewUpload { key: key.clone(), size, labels: labels.clone() });
+        let ack_copies = self.ack_copies;
+        let begin = Begin(NewUpload { key: key.clone(), size, labels: labels.clone(), ack_copies });
         let mut attempts = Attempts::default();
         for storage in storages {
             match storage.begin(&begin).await {

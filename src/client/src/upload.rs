@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tnv_proto::{Attributes, Checksum, ErrorCode, FileKey, Labels, NewUpload, Request, Server, Store};
+use tnv_proto::{
+    Acknowledged, Attributes, Checksum, ErrorCode, FileKey, Labels, NewUpload, Request, Server, Store,
+};
 use tokio::time::{sleep, timeout};
 
 use crate::exchange::{Answered, Bulk, Hashing, RECENT, exchange};
@@ -32,6 +34,8 @@ pub struct Stored {
     pub attributes: Attributes,
     /// The address of the storage that took it.
     pub storage: String,
+    /// How many storages had it, durable, when it was answered; 0 = not told.
+    pub copies: u8,
 }
 
 /// What is uploaded, apart from its contents.
@@ -40,13 +44,15 @@ struct Order<'a> {
     key: &'a FileKey,
     /// Sent as STORE, without them as UPLOAD.
     labels: Option<&'a Labels>,
+    /// How many storages are to have the file; 0 = not said.
+    ack_copies: u8,
 }
 
 /// An upload that succeeded.
 struct Taken {
     uploaded: Uploaded,
     /// What the storage told of the file, if it did.
-    attributes: Option<Attributes>,
+    told: Option<Acknowledged>,
 }
 
 /// How far an upload came on one storage.
@@ -67,23 +73,22 @@ pub(crate) async fn upload(
     key: &FileKey,
     source: Source,
 ) -> Result<Uploaded, ClientError> {
-    Ok(hand_over(storages, Order { key, labels: None }, source).await?.uploaded)
+    Ok(hand_over(storages, Order { key, labels: None, ack_copies: 0 }, source).await?.uploaded)
 }
 
 /// STORE to the first of these storages that takes the file. One too old for it gets an UPLOAD.
 pub(crate) async fn store(
     storages: &[StorageClient],
-    key: &FileKey,
-    labels: &Labels,
+    (key, labels, ack_copies): (&FileKey, &Labels, u8),
     source: Source,
 ) -> Result<Stored, ClientError> {
-    let Taken { uploaded, attributes } =
-        hand_over(storages, Order { key, labels: Some(labels) }, source).await?;
-    let attributes = match attributes {
-        Some(attributes) => attributes,
-        None => known_of(storages, key, &uploaded).await,
+    let order = Order { key, labels: Some(labels), ack_copies };
+    let Taken { uploaded, told } = hand_over(storages, order, source).await?;
+    let Acknowledged { attributes, copies } = match told {
+        Some(told) => told,
+        None => Acknowledged { attributes: known_of(storages, key, &uploaded).await, copies: 0 },
     };
-    Ok(Stored { attributes, storage: uploaded.storage })
+    Ok(Stored { attributes, storage: uploaded.storage, copies })
 }
 
 /// What is known of a file whose storage did not tell when it took it.
@@ -190,22 +195,22 @@ async fn send_on(connection: &mut Pooled, order: Order<'_>, feed: &mut Feed) -> 
         Err(refusal @ ClientError::Refused { .. }) => return Outcome::NotTaken(refusal),
         Err(reason) => return Outcome::Unknown { reason, sent },
     };
-    let attributes = match order.labels {
-        Some(_) => Attributes::decode(&body).map(Some).map_err(|error| peer.protocol(error)),
+    let told = match order.labels {
+        Some(_) => Acknowledged::decode(&body).map(Some).map_err(|error| peer.protocol(error)),
         None if body.is_empty() => Ok(None),
         None => Err(peer.protocol(format!("a body of {} bytes, not 0", body.len()))),
     };
-    match attributes {
-        Ok(attributes) => Outcome::Stored(Taken { uploaded: sent, attributes }),
+    match told {
+        Ok(told) => Outcome::Stored(Taken { uploaded: sent, told }),
         Err(reason) => Outcome::Unknown { reason, sent },
     }
 }
 
 impl Order<'_> {
     fn frame(&self, size: u64) -> BytesMut {
-        let key = self.key.clone();
+        let (key, ack_copies) = (self.key.clone(), self.ack_copies);
         match self.labels {
-            Some(labels) => Store(NewUpload { key, size, labels: labels.clone() }).to_frame(),
+            Some(labels) => Store(NewUpload { key, size, labels: labels.clone(), ack_copies }).to_frame(),
             None => tnv_proto::Upload { key, size }.to_frame(),
         }
     }
@@ -234,7 +239,8 @@ async fn settle(
     };
     let patience = first.first().map_or(Duration::ZERO, |storage| storage.pools().options().reply_timeout);
     if let Ok(Some(found)) = timeout(patience, rounds).await {
-        return Ok(Taken { attributes: Some(Attributes { blake3: sent.blake3, ..found }), uploaded: sent });
+        let attributes = Attributes { blake3: sent.blake3, ..found };
+        return Ok(Taken { told: Some(Acknowledged { attributes, copies: 0 }), uploaded: sent });
     }
     Err(ClientError::Uncertain { server: sent.storage, key: Box::new(key.clone()), reason: Box::new(reason) })
 }

@@ -136,7 +136,7 @@ async fn store_parts(mut parts: Parts, source: Source) -> Result<Attributes, Cli
     if source.size() > 0 {
         parts.append(source).await?;
     }
-    parts.finish(Checksum::UNKNOWN).await
+    Ok(parts.finish(Checksum::UNKNOWN).await?.attributes)
 }
 
 fn created(gateway: &Gateway, key: &FileKey, attributes: &Attributes) -> Result<Response<Body>, Refusal> {

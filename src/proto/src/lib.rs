@@ -10,6 +10,7 @@ mod error;
 mod field;
 mod groups;
 mod header;
+mod push;
 mod reply;
 mod request;
 pub mod state;
@@ -20,7 +21,8 @@ pub use error::{ErrorCode, Failure, MAX_FAILURE_TEXT, Malformed};
 pub use field::{AppId, FileId, GroupName, HostName, UserId, Version};
 pub use groups::{GroupText, StorageText, render_groups};
 pub use header::{HEADER_LEN, Header, STATUS_FAILURE, STATUS_OK};
-pub use reply::{Attributes, Checksum, IdRange, StorageAddresses};
+pub use push::{Keep, MAX_KEEP_LEN, Push, Pushed, PushedPlace};
+pub use reply::{Acknowledged, Attributes, Checksum, IdRange, StorageAddresses};
 pub use request::{
     Beat, Download, FileKey, IdGet, IdLease, Join, MAX_REPORT_LEN, Read, Report, Request, Saddrs, Upload,
 };

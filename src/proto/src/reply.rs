@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::{Buf, BufMut, BytesMut};
 
-use crate::field::{put_counted, take_counted, take_i64, take_u32, whole_text};
+use crate::field::{put_counted, take_counted, take_i64, take_u8, take_u32, whole_text};
 use crate::{GroupName, Malformed};
 
 /// A BLAKE3 of a whole file. All zeros stands for "not known".
@@ -142,7 +142,10 @@ impl Attributes {
     /// # Errors
     /// [`Malformed`] with the field that is wrong.
     pub fn decode(mut body: &[u8]) -> Result<Self, Malformed> {
-        let body = &mut body;
+        Attributes::take(&mut body)
+    }
+
+    fn take(body: &mut &[u8]) -> Result<Self, Malformed> {
         let size = take_i64(body, "size")?;
         Ok(Attributes {
             size: u64::try_from(size).map_err(|_| Malformed::new(format!("a size of {size} is negative")))?,
@@ -152,6 +155,34 @@ impl Attributes {
             content_type: take_counted(body, "content type")?,
             name: take_counted(body, "name")?,
         })
+    }
+}
+
+/// STORE and FINISH: what was stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// What is known of the file.
+    pub attributes: Attributes,
+    /// How many storages had it, durable, when this was said; 0 = not told. More of the group may get it later.
+    pub copies: u8,
+}
+
+impl Acknowledged {
+    /// Appends the body.
+    pub fn encode(&self, out: &mut BytesMut) {
+        self.attributes.encode(out);
+        out.put_u8(self.copies);
+    }
+
+    /// Reads the body; an older storage tells no copies. Bytes behind the last known field are ignored.
+    ///
+    /// # Errors
+    /// [`Malformed`] with the field that is wrong.
+    pub fn decode(mut body: &[u8]) -> Result<Self, Malformed> {
+        let body = &mut body;
+        let attributes = Attributes::take(body)?;
+        let copies = if body.is_empty() { 0 } else { take_u8(body, "number of copies")? };
+        Ok(Acknowledged { attributes, copies })
     }
 }
 

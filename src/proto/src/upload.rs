@@ -76,6 +76,8 @@ pub struct NewUpload {
     pub size: u64,
     /// Its labels.
     pub labels: Labels,
+    /// How many storages are to have the file, durable, before the reply; 0 = as many as its storage is configured to wait for.
+    pub ack_copies: u8,
 }
 
 /// The part of [`NewUpload`] before the labels' texts.
@@ -84,6 +86,7 @@ pub struct NewUploadFixed {
     key: FileKey,
     size: u64,
     name_len: usize,
+    ack_copies: u8,
     content_type_len: usize,
 }
 
@@ -103,7 +106,8 @@ impl NewUploadFixed {
             key,
             size: u64::try_from(size).map_err(|_| Malformed::new(format!("a size of {size} is negative")))?,
             name_len: usize::from(take_u16(body, "name's length")?),
-            content_type_len: usize::from(take_u16(body, "content type's length")?),
+            ack_copies: take_u8(body, "number of copies")?,
+            content_type_len: usize::from(take_u8(body, "content type's length")?),
         };
         finished(body)?;
         if fixed.name_len > MAX_NAME_LEN || fixed.content_type_len > MAX_CONTENT_TYPE_LEN {
@@ -134,7 +138,7 @@ impl NewUploadFixed {
             std::str::from_utf8(bytes).map_err(|_| Malformed::new(format!("the {what} is not UTF-8")))
         };
         let labels = Labels::new(text(name, "name")?, text(content_type, "content type")?)?;
-        Ok(NewUpload { key: self.key, size: self.size, labels })
+        Ok(NewUpload { key: self.key, size: self.size, labels, ack_copies: self.ack_copies })
     }
 }
 
@@ -144,7 +148,8 @@ impl NewUpload {
         out.put_u64(self.size);
         // Labels are checked: both lengths fit.
         out.put_u16(self.labels.name.len() as u16);
-        out.put_u16(self.labels.content_type.len() as u16);
+        out.put_u8(self.ack_copies);
+        out.put_u8(self.labels.content_type.len() as u8);
         out.put_slice(self.labels.name.as_bytes());
         out.put_slice(self.labels.content_type.as_bytes());
     }

@@ -14,7 +14,7 @@ use tnv_proto::state::ClusterState;
 use tnv_proto::*;
 
 use self::page::{PAGE, blocks, cells, frame, layout, length};
-use self::values::{attributes, blake3_of_hello, group, host, key, new_upload, report, state};
+use self::values::{attributes, blake3_of_hello, group, host, key, new_upload, place, report, state};
 
 /// The body of a command's request.
 fn request_body(command: Command) -> Vec<u8> {
@@ -89,6 +89,7 @@ fn requests_to_storages() {
     check_request(&List { app, user, order, limit: 1, prefix, cursor });
     check_request(&Begin(new_upload()));
     check_request(&Finish { key: key(), expected: blake3_of_hello() });
+    check_request(&Keep { places: vec![place()] });
 }
 
 /// A request whose header counts what comes behind its fixed part.
@@ -110,6 +111,8 @@ fn requests_with_contents() {
     check_bulk(&store, &store, &[b"hello".as_slice(), &blake3_of_hello().0].concat());
     let part = Append { key: key(), offset: 2, len: 3 };
     check_bulk(&part, &Append { len: 0, ..part.clone() }, b"llo");
+    let push = Push(upload);
+    check_bulk(&push, &push, &[b"hello".as_slice(), &blake3_of_hello().0].concat());
 }
 
 #[test]
@@ -154,17 +157,26 @@ fn replies_of_id_servers() {
 
 #[test]
 fn replies_of_storages() {
-    for command in [Command::Upload, Command::Delete, Command::Abort, Command::Notice] {
+    for command in [Command::Upload, Command::Delete, Command::Abort, Command::Notice, Command::Keep] {
         assert!(reply_body(command).is_empty());
     }
     check_reply(Command::FileSize, |out| out.extend_from_slice(&12_345_678_i64.to_be_bytes()));
     for command in [Command::Download, Command::Read, Command::Fetch] {
         assert_eq!(reply_body(command), b"ell");
     }
-    for command in [Command::Stat, Command::Store, Command::Finish] {
-        check_reply(command, |out| attributes().encode(out));
-        assert_eq!(Attributes::decode(&reply_body(command)).unwrap(), attributes());
+    check_reply(Command::Stat, |out| attributes().encode(out));
+    assert_eq!(Attributes::decode(&reply_body(Command::Stat)).unwrap(), attributes());
+    for command in [Command::Store, Command::Finish] {
+        let stored = Acknowledged { attributes: attributes(), copies: 2 };
+        check_reply(command, |out| stored.encode(out));
+        assert_eq!(Acknowledged::decode(&reply_body(command)).unwrap(), stored);
     }
+    // As an older storage answers.
+    let told_no_copies = Acknowledged { attributes: attributes(), copies: 0 };
+    assert_eq!(Acknowledged::decode(&reply_body(Command::Stat)).unwrap(), told_no_copies);
+    let pushed = Pushed { storage: "two".to_owned(), place: place() };
+    check_reply(Command::Push, |out| pushed.encode(out));
+    assert_eq!(Pushed::decode(&reply_body(Command::Push)).unwrap(), pushed);
     let progress = |offset| UploadProgress { offset, size: 5, expires_ms: 1_780_086_402_345 };
     let known = KnownUpload { progress: progress(2), labels: Some(new_upload().labels) };
     check_reply(Command::Progress, |out| known.encode(out));

@@ -18,7 +18,7 @@ use crate::config::Replication;
 
 pub use contract::{contract, copies_contract};
 use copies::FileColumns;
-pub use copies::{Backlog, Enlisted, LandedCopy, Member, MemberState, Membership, PendingCopy};
+pub use copies::{Backlog, CopyAt, Enlisted, LandedCopy, Member, MemberState, Membership, PendingCopy};
 pub use mysql::MySqlCatalog;
 #[cfg(test)]
 pub(crate) use scripted::Scripted;
@@ -136,6 +136,8 @@ pub struct NewFile {
     pub content_type: String,
     /// The name its owner gave it; empty if none.
     pub name: String,
+    /// Where other storages of the group have it already, durable: nobody has to order it for them.
+    pub copies: Vec<CopyAt>,
 }
 
 impl NewFile {

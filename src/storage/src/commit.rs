@@ -111,14 +111,14 @@ async fn settle_later<N: Names>(files: Arc<Files>, names: Arc<N>, place: Place) 
 }
 
 /// Gives bytes that a row stands for their final name. Blocks.
-pub(crate) fn publish<N: Names>(names: &N, place: &Place) {
+pub(crate) fn publish<N: Names + ?Sized>(names: &N, place: &Place) {
     if let Err(error) = names.publish(place) {
         tracing::warn!(place = place.path(), %error, "a file keeps its temporary name until the next start");
     }
 }
 
 /// Removes bytes that no row stands for. Blocks.
-pub(crate) fn discard<N: Names>(names: &N, place: &Place) {
+pub(crate) fn discard<N: Names + ?Sized>(names: &N, place: &Place) {
     if let Err(error) = names.remove(place) {
         tracing::warn!(place = place.path(), %error, "cannot remove a refused upload");
     }

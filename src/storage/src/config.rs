@@ -69,6 +69,15 @@ pub struct Writing {
     pub mode: WriteMode,
 }
 
+/// How many storages of a group of copies are to have an upload when it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AckPolicy {
+    /// With the one that takes it; 1 to 16.
+    pub copies: u8,
+    /// Whether an upload is refused where fewer storages can be reached.
+    pub strict: bool,
+}
+
 /// What a storage is told at its start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -86,6 +95,8 @@ pub struct Config {
     pub replication: Replication,
     /// How many files are fetched from other storages of the group at once.
     pub copy_parallel: usize,
+    /// How many storages are to have an upload when it is answered.
+    pub ack: AckPolicy,
     /// Bytes per second that they may take together while the storage fills; 0 = no limit.
     pub fill_rate: u64,
     /// How long storages of a group of copies remember rows.
@@ -136,6 +147,10 @@ impl Config {
                     .map(|choice| (choice.as_str(), choice)),
             ),
             copy_parallel: settings.number("copy_parallel", 4, 1..=1_000) as usize,
+            ack: AckPolicy {
+                copies: settings.number("ack_copies", 1, 1..=16),
+                strict: settings.flag("ack_strict", false),
+            },
             fill_rate: settings.size("fill_rate", 0, 0..=1 << 40),
             row_lease: settings.duration(
                 "row_lease",

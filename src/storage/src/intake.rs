@@ -13,10 +13,11 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::catalog::NewFile;
+use crate::catalog::{CopyAt, NewFile};
 use crate::commit::{Names, Placed, conclude, discard, publish};
 use crate::digest::Received;
 use crate::files::Files;
+use crate::held::{Held, HeldFile};
 use crate::layout::Place;
 use crate::pump::write_failure;
 use crate::upload::check_expected;
@@ -78,6 +79,15 @@ pub(crate) struct Arrived {
     pub(crate) place: Place,
     pub(crate) created_ms: i64,
     pub(crate) reservation: Option<Reservation>,
+    pub(crate) end: End,
+}
+
+/// What comes when the bytes are durable under their temporary name.
+pub(crate) enum End {
+    /// Rows, for this storage and for others that have the file already, and the final name.
+    Rows(Vec<CopyAt>),
+    /// Nothing yet: whoever pushed them writes the rows.
+    Held(Arc<Held>),
 }
 
 type Outcome = Result<Attributes, Interrupt>;
@@ -166,8 +176,30 @@ struct Staged<W> {
     file: NewFile,
     attributes: Attributes,
     placed: (Place, Option<Reservation>),
+    held: Option<Arc<Held>>,
     answer: oneshot::Sender<Outcome>,
     token: TaskTrackerToken,
+}
+
+/// A file whose bytes are written, as long as its group goes on.
+struct Waiting<S> {
+    file: NewFile,
+    attributes: Attributes,
+    placed: Placed<S>,
+    held: Option<Arc<Held>>,
+    answer: oneshot::Sender<Outcome>,
+    token: TaskTrackerToken,
+}
+
+impl<S: Shelf> Waiting<S> {
+    /// Leaves durable bytes as they are, for whoever pushed them here.
+    fn hold(self) {
+        let Placed { names, place, reservation, .. } = self.placed;
+        if let Some(held) = self.held {
+            held.hold(HeldFile::new(names, place, reservation));
+        }
+        let _ = self.answer.send(Ok(self.attributes));
+    }
 }
 
 impl<S: Shelf> Lane<S> {
@@ -192,7 +224,7 @@ impl<S: Shelf> Lane<S> {
     /// Writes a file under its temporary name, or says why not.
     fn stage(&self, job: Job) -> Option<Staged<S::Written>> {
         let Job { arrived, answer, _token: token } = job;
-        let Arrived { new, bytes, share, expected, place, created_ms, reservation } = arrived;
+        let Arrived { new, bytes, share, expected, place, created_ms, reservation, end } = arrived;
         if answer.is_closed() {
             return None;
         }
@@ -209,39 +241,58 @@ impl<S: Shelf> Lane<S> {
             }
         };
         let at = (shelf.index(), shelf.written());
-        let file = describe(new, &self.shared.group, at, &place, &received, created_ms);
+        let mut file = describe(new, &self.shared.group, at, &place, &received, created_ms);
         let attributes = file.attributes();
-        Some(Staged { written, file, attributes, placed: (place, reservation), answer, token })
+        let held = match end {
+            End::Rows(copies) => {
+                file.copies = copies;
+                None
+            }
+            End::Held(held) => Some(held),
+        };
+        Some(Staged { written, file, attributes, placed: (place, reservation), held, answer, token })
     }
 
     /// Makes the group durable, writes its rows and gives its files their names.
     fn commit(&self, staged: Vec<Staged<S::Written>>) {
-        let (mut written, mut files, mut answers) = (Vec::new(), Vec::new(), Vec::new());
-        for Staged { written: bytes, file, attributes, placed: (place, reservation), answer, token } in staged
+        let (mut written, mut waiting) = (Vec::new(), Vec::new());
+        for Staged { written: bytes, file, attributes, placed: (place, reservation), held, answer, token } in
+            staged
         {
             let names = self.shared.shelf.clone();
-            answers.push((
-                Placed { key: file.key.clone(), names, place, reservation },
-                attributes,
-                answer,
-                token,
-            ));
+            let placed = Placed { key: file.key.clone(), names, place, reservation };
+            waiting.push(Waiting { file, attributes, placed, held, answer, token });
             written.push(bytes);
-            files.push(file);
         }
-        if files.is_empty() {
+        if waiting.is_empty() {
             return;
         }
         if let Err(error) = self.shared.shelf.sync(&written) {
             drop(written);
             let refusal = self.shared.shelf.refusal(&error);
-            for (placed, _, answer, _token) in answers {
+            for Waiting { placed, answer, token: _token, .. } in waiting {
                 discard(&*placed.names, &placed.place);
                 let _ = answer.send(Err(refusal.clone().into()));
             }
             return;
         }
         drop(written);
+        let (held, own): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|waiting| waiting.held.is_some());
+        held.into_iter().for_each(Waiting::hold);
+        self.add_rows(own);
+    }
+
+    /// Writes the rows of files that are durable and gives them their names.
+    fn add_rows(&self, waiting: Vec<Waiting<S>>) {
+        if waiting.is_empty() {
+            return;
+        }
+        let mut files = Vec::with_capacity(waiting.len());
+        let mut answers = Vec::with_capacity(waiting.len());
+        for Waiting { file, attributes, placed, answer, token, .. } in waiting {
+            files.push(file);
+            answers.push((placed, attributes, answer, token));
+        }
         let outcomes = self.shared.files.catalog().insert_all(files);
         let mut stored = Vec::with_capacity(answers.len());
         for ((placed, attributes, answer, token), outcome) in answers.into_iter().zip(outcomes) {
@@ -291,6 +342,7 @@ pub(crate) fn describe(
         blake3: received.blake3,
         content_type: content_type.to_owned(),
         name: new.labels.name().to_owned(),
+        copies: Vec::new(),
         key: new.key,
     }
 }

@@ -12,6 +12,7 @@ mod relay;
 mod upload;
 
 mod commit;
+mod companions;
 mod copier;
 mod fill;
 mod intake;
@@ -20,6 +21,7 @@ mod busy;
 mod damage;
 mod files;
 mod heartbeat;
+mod held;
 mod numbers;
 mod peers;
 mod rows;
@@ -30,6 +32,7 @@ mod digest;
 mod load;
 mod metrics;
 mod pump;
+mod push;
 mod send;
 mod source;
 mod space;
@@ -40,11 +43,11 @@ mod layout;
 mod volume;
 
 pub use catalog::{
-    Backlog, Catalog, Enlisted, FileRow, LandedCopy, Leftover, Location, Member, MemberState, Membership,
-    MySqlCatalog, NewFile, Page, PendingCopy, Position, SCHEMA, SqliteCatalog, StorageRow,
+    Backlog, Catalog, CopyAt, Enlisted, FileRow, LandedCopy, Leftover, Location, Member, MemberState,
+    Membership, MySqlCatalog, NewFile, Page, PendingCopy, Position, SCHEMA, SqliteCatalog, StorageRow,
     contract as catalog_contract, copies_contract,
 };
-pub use config::{Config, Replication, SyncPolicy, WriteMode, Writing};
+pub use config::{AckPolicy, Config, Replication, SyncPolicy, WriteMode, Writing};
 pub use digest::Received;
 pub use layout::{MAX_NUMBER, Place, table_of};
 pub use send::SendMode;

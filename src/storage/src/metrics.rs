@@ -17,6 +17,7 @@ pub(crate) struct StorageMetrics {
     pub(crate) copied_bytes: Counter,
     pub(crate) failed_copies: Counter,
     pub(crate) wrong_copies: Counter,
+    pub(crate) short_acks: Counter,
     backlog_files: Gauge,
     backlog_bytes: Gauge,
     backlog_oldest: Gauge,
@@ -68,6 +69,11 @@ impl StorageMetrics {
             "tnv_storage_wrong_copies",
             "Files that came with a wrong checksum from other storages of the group",
             metrics.wrong_copies.clone(),
+        );
+        all.register(
+            "tnv_storage_short_acks",
+            "Uploads that were answered with fewer copies than ack_copies",
+            metrics.short_acks.clone(),
         );
         all.register(
             "tnv_storage_backlog_files",

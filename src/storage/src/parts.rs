@@ -8,13 +8,14 @@ use std::time::{Duration, SystemTime};
 use bytes::BytesMut;
 use tnv_common::connection::{Connection, Interrupt, Reply};
 use tnv_proto::{
-    Append, Attributes, Begin, ErrorCode, Failure, FileKey, Finish, KnownUpload, NewUpload, NewUploadFixed,
-    Request, UploadProgress,
+    Acknowledged, Append, Begin, Checksum, ErrorCode, Failure, FileKey, Finish, KnownUpload, NewUpload,
+    NewUploadFixed, Request, UploadProgress,
 };
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use crate::busy::{Busy, Guard, locked};
+use crate::catalog::CopyAt;
 use crate::commit::taken;
 use crate::pump::{BrokenOff, Flow, Head, Sink, pump, write_failure};
 use crate::service::StorageService;
@@ -171,15 +172,16 @@ impl StorageService {
         let guard = self.enter(&request.key).await?;
         let finished = self.finish_alone(&request).await;
         guard.leave().await;
-        let attributes = finished?;
+        let stored = finished?;
+        let Acknowledged { attributes, copies } = &stored;
         tracing::info!(peer = %connection.peer(), file = %request.key, size = attributes.size,
-            blake3 = %attributes.blake3, "uploaded in parts");
+            blake3 = %attributes.blake3, copies, "uploaded in parts");
         let mut body = BytesMut::with_capacity(256);
-        attributes.encode(&mut body);
+        stored.encode(&mut body);
         Ok(Reply::Body(body))
     }
 
-    async fn finish_alone(&self, request: &Finish) -> Result<Attributes, Interrupt> {
+    async fn finish_alone(&self, request: &Finish) -> Result<Acknowledged, Interrupt> {
         match self.find_parts(&request.key).await? {
             Some(parts) => self.complete(parts, request).await,
             None => Ok(self.completed(request).await?),
@@ -204,7 +206,7 @@ impl StorageService {
     }
 
     /// Makes a file of an upload whose bytes are all there.
-    async fn complete(&self, parts: Parts, request: &Finish) -> Result<Attributes, Interrupt> {
+    async fn complete(&self, parts: Parts, request: &Finish) -> Result<Acknowledged, Interrupt> {
         let size = parts.new_upload().size;
         if parts.offset() != size {
             return Err(conflict(&request.key, &format!("has {} of its {size} bytes", parts.offset())));
@@ -224,21 +226,35 @@ impl StorageService {
                 return Err(taken(&request.key).into());
             }
             self.forget(parts).await;
-            return Ok(row.attributes());
+            return Ok(Acknowledged { attributes: row.attributes(), copies: 0 });
         }
         let (place, created_ms) = self.next_place(&path).await?;
+        let copies = self.push_parts(&parts, received.blake3).await?;
         let (linked, link) = (parts.clone(), place.clone());
         blocking(&path, move || linked.link_to(&link)).await?;
-        let file = self.describe(parts.new_upload().clone(), &path, &place, &received, created_ms);
+        let mut file = self.describe(parts.new_upload().clone(), &path, &place, &received, created_ms);
+        file.copies.clone_from(&copies);
         let attributes = self.commit(file, path, place, None).await?;
         self.counters.uploads.add(1);
         self.tell_peers(&request.key);
         self.forget(parts).await;
-        Ok(attributes)
+        Ok(self.acknowledge(attributes, copies))
+    }
+
+    /// Gives all bytes of an upload to those who are to have it when it is answered: where it lies with them.
+    async fn push_parts(&self, parts: &Parts, blake3: Checksum) -> Result<Vec<CopyAt>, Interrupt> {
+        let NewUpload { key, size, ack_copies, .. } = parts.new_upload();
+        let mut companions = self.companions(key, *size, *ack_copies).await?;
+        if !companions.is_nobody() {
+            let opened = parts.clone();
+            let file = blocking(parts.path(), move || opened.open()).await?;
+            companions.write_file(file).await.map_err(|error| write_failure(parts.path(), &error))?;
+        }
+        Ok(companions.finish(blake3).await?)
     }
 
     /// The answer to a FINISH whose upload is gone: well, if it has become the file.
-    async fn completed(&self, request: &Finish) -> Result<Attributes, Failure> {
+    async fn completed(&self, request: &Finish) -> Result<Acknowledged, Failure> {
         let row = self.files.find(&request.key).await.map_err(|failure| match failure.code {
             ErrorCode::NOT_FOUND => no_parts(&request.key),
             _ => failure,
@@ -247,7 +263,7 @@ impl StorageService {
             return Err(taken(&request.key));
         }
         self.forget_remains(&request.key).await;
-        Ok(row.attributes())
+        Ok(Acknowledged { attributes: row.attributes(), copies: 0 })
     }
 
     /// Removes what a crash in the middle of [`Self::forget`] left. Otherwise it would lie until it expires, and hold the

@@ -8,13 +8,13 @@ use futures_util::future::join_all;
 use rand::seq::SliceRandom;
 use tnv_client::{Options, StorageClient, TrackerClient};
 use tnv_common::database::DbError;
-use tnv_proto::FileKey;
 use tnv_proto::state::ClusterState;
+use tnv_proto::{FileKey, Keep, PushedPlace};
 use tokio::sync::Notify;
 use tokio::time::{sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::{Catalog, Member};
+use crate::catalog::{Catalog, CopyAt, Member};
 
 /// Between two looks for who is there.
 const LOOK_INTERVAL: Duration = Duration::from_secs(3);
@@ -24,6 +24,8 @@ const LOOK_PAUSE: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a peer that failed is asked after all others.
 const DISTRUST: Duration = Duration::from_secs(10);
+/// Places that one of them is still to be told of; of more it finds out by itself.
+const MAX_KEPT: usize = 16 * Keep::MAX;
 /// What trackers call a storage that beats.
 const ACTIVE: &str = "ACTIVE";
 
@@ -48,6 +50,21 @@ pub(crate) struct Peers {
     look: Notify,
     last_look: tokio::sync::Mutex<Option<Instant>>,
     news: News,
+    kept: Kept,
+}
+
+/// What others hold for this storage until they are told that its rows are there, by their identity.
+#[derive(Default)]
+struct Kept {
+    places: Mutex<HashMap<String, Vec<PushedPlace>>>,
+    wake: Notify,
+}
+
+/// A storage that gets an upload while it comes in.
+pub(crate) struct Companion {
+    /// Its identity.
+    pub(crate) id: String,
+    pub(crate) client: StorageClient,
 }
 
 /// What the others are to be told: that there is something new. Which file it is does not matter, so one that is told of
@@ -86,6 +103,7 @@ impl Peers {
             look: Notify::new(),
             last_look: tokio::sync::Mutex::default(),
             news: News::default(),
+            kept: Kept::default(),
         }
     }
 
@@ -125,6 +143,57 @@ impl Peers {
         found.shuffle(&mut rand::rng());
         found.sort_by_key(|(has_failed, is_away, _)| (*has_failed, *is_away));
         found.into_iter().map(|(_, _, client)| client).collect()
+    }
+
+    /// Those that can take a copy now, in the order in which to ask them: who failed a short while ago comes last, and only if
+    /// `all` are to be tried.
+    pub(crate) fn reachable(&self, all: bool) -> Vec<Companion> {
+        let known = self.known();
+        // Where no tracker has told of anybody yet, none is known to be away.
+        let is_there = |peer: &Peer| peer.is_active || !peer.is_told;
+        let mut found: Vec<(bool, Companion)> = known
+            .iter()
+            .filter(|(_, peer)| is_there(peer) && (all || !peer.has_failed()))
+            .map(|(id, peer)| (peer.has_failed(), Companion { id: id.clone(), client: peer.client.clone() }))
+            .collect();
+        drop(known);
+        found.shuffle(&mut rand::rng());
+        found.sort_by_key(|(has_failed, _)| *has_failed);
+        found.into_iter().map(|(_, companion)| companion).collect()
+    }
+
+    /// Has those who hold these told that their rows are there. Nobody waits for it, and who is not told finds out.
+    pub(crate) fn have_kept(&self, copies: Vec<CopyAt>) {
+        if copies.is_empty() {
+            return;
+        }
+        let mut places = self.kept.places.lock().unwrap_or_else(PoisonError::into_inner);
+        for CopyAt { storage, place } in copies {
+            let of_one = places.entry(storage).or_default();
+            if of_one.len() < MAX_KEPT {
+                of_one.push(place);
+            }
+        }
+        drop(places);
+        self.kept.wake.notify_one();
+    }
+
+    async fn tell_kept(&self) {
+        let kept = std::mem::take(&mut *self.kept.places.lock().unwrap_or_else(PoisonError::into_inner));
+        let client = |id: &String| self.known().get(id).map(|peer| peer.news.clone());
+        let tells = kept.into_iter().filter_map(|(id, places)| Some((client(&id)?, places)));
+        let tell = |(peer, places): (StorageClient, Vec<PushedPlace>)| async move {
+            for places in places.chunks(Keep::MAX) {
+                if !matches!(timeout(PATIENCE, peer.keep(places.to_vec())).await, Ok(Ok(()))) {
+                    tracing::debug!(
+                        peer = peer.address(),
+                        "a peer was not told what to keep; it finds out by itself"
+                    );
+                    return;
+                }
+            }
+        };
+        join_all(tells.map(tell)).await;
     }
 
     /// Notes that this one has failed.
@@ -183,9 +252,16 @@ impl Peers {
                 }
             }
         };
+        let tell_kept = async {
+            loop {
+                self.kept.wake.notified().await;
+                self.tell_kept().await;
+            }
+        };
         tokio::select! {
             () = look => {}
             () = tell => {}
+            () = tell_kept => {}
             () = shutdown.cancelled() => {}
         }
     }

@@ -25,6 +25,7 @@ use crate::copier::{Orders, Rate, copy_all, watch_backlog};
 use crate::files::Files;
 use crate::fill::fill;
 use crate::heartbeat::{Presence, beat};
+use crate::held::Held;
 use crate::intake::Intake;
 use crate::load::Counters;
 use crate::numbers::Numbers;
@@ -131,6 +132,8 @@ impl Storage {
         let service = Arc::new(StorageService {
             replicates: config.replication == Replication::Copies,
             peers: Arc::new(peers),
+            ack: config.ack,
+            held: Arc::new(Held::default()),
             orders: Arc::new(Orders::default()),
             row_lease: config.row_lease,
             fill_rate: Rate::new(config.fill_rate),
@@ -176,6 +179,9 @@ impl Storage {
             tasks.spawn(beat(tracker.clone(), presence.clone(), shutdown.clone()));
         }
         tasks.spawn(settle_others(service.volume.clone(), catalog.clone(), shutdown.clone()));
+        if service.replicates {
+            tasks.spawn(service.held.clone().settle(catalog.clone(), shutdown.clone()));
+        }
         tasks.spawn(sweep(service.volume.clone(), catalog, service.leftovers.clone(), shutdown.clone()));
         tasks.spawn(expire(
             service.volume.clone(),

@@ -7,15 +7,19 @@ use std::time::Duration;
 use bytes::{BufMut, BytesMut};
 use tnv_common::connection::{Connection, Interrupt, Reply};
 use tnv_common::server::Service;
-use tnv_proto::{Checksum, Command, Download, Failure, FileKey, GroupName, List, Read, Request, Server};
+use tnv_proto::{
+    Checksum, Command, Download, Failure, FileKey, GroupName, Keep, List, Read, Request, Server,
+};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use crate::buffer::Budget;
 use crate::busy::Busy;
+use crate::config::AckPolicy;
 use crate::copier::{Orders, Rate};
 use crate::download::Reach;
 use crate::files::Files;
+use crate::held::Held;
 use crate::intake::Intake;
 use crate::load::Counters;
 use crate::numbers::Numbers;
@@ -42,6 +46,10 @@ pub(crate) struct StorageService {
     /// Whether the other storages of the group have copies of the same files.
     pub(crate) replicates: bool,
     pub(crate) peers: Arc<Peers>,
+    /// How many of them are to have an upload when it is answered.
+    pub(crate) ack: AckPolicy,
+    /// What others have pushed here.
+    pub(crate) held: Arc<Held>,
     /// How long rows are good that storages of a group of copies remember.
     pub(crate) row_lease: Duration,
     /// How fast files may come while it fills.
@@ -120,6 +128,8 @@ impl Service for StorageService {
                 self.download(connection, &request.download, request.expected, Reach::Here).await
             }
             Command::Notice => Ok(self.notice(&FileKey::decode(&connection.whole_body().await?)?).await),
+            Command::Push => self.push(connection).await,
+            Command::Keep => Ok(self.keep(Keep::decode(&connection.whole_body().await?)?).await),
             other => Err(Failure::bad_request(format!("{} is not for a storage", other.name())).into()),
         }
     }

@@ -9,22 +9,23 @@ use bytes::BytesMut;
 use tnv_common::clock;
 use tnv_common::connection::{Connection, Interrupt, Reply};
 use tnv_proto::{
-    Attributes, Checksum, ErrorCode, Failure, FileKey, Labels, NewUpload, NewUploadFixed, Request, Store,
-    Upload,
+    Acknowledged, Attributes, Checksum, ErrorCode, Failure, FileKey, Labels, NewUpload, NewUploadFixed,
+    Request, Store, Upload,
 };
 use tokio::task::spawn_blocking;
 
-use crate::catalog::NewFile;
+use crate::catalog::{CopyAt, NewFile};
 use crate::commit::{Placed, commit, taken};
+use crate::companions::Shared;
 use crate::digest::{Digest, Received};
-use crate::intake::{Arrived, describe};
+use crate::intake::{Arrived, End, Intake, describe};
 use crate::layout::Place;
 use crate::pump::{BrokenOff, Flow, Head, pump};
 use crate::service::StorageService;
 use crate::volume::{Incoming, Reservation, StorePath};
 
 /// Files up to this size are in memory as a whole before anything is written, in bytes.
-const IN_MEMORY: u64 = 64 * 1024;
+pub(crate) const IN_MEMORY: u64 = 64 * 1024;
 
 /// A blocking step lost with its thread: the runtime is going down.
 pub(crate) fn lost(error: tokio::task::JoinError) -> io::Error {
@@ -41,7 +42,7 @@ enum Trailer {
 impl StorageService {
     pub(crate) async fn upload(&self, connection: &mut Connection) -> Result<Reply, Interrupt> {
         let Upload { key, size } = Upload::decode(&connection.fixed_part(Upload::LEN).await?)?;
-        let new = NewUpload { key, size, labels: Labels::default() };
+        let new = NewUpload { key, size, labels: Labels::default(), ack_copies: 0 };
         self.take_in(connection, new, Trailer::Nothing).await?;
         Ok(Reply::empty())
     }
@@ -60,23 +61,24 @@ impl StorageService {
         connection: &mut Connection,
         new: NewUpload,
         trailer: Trailer,
-    ) -> Result<Attributes, Interrupt> {
+    ) -> Result<Acknowledged, Interrupt> {
         let behind = if trailer == Trailer::Checksum { Store::TRAILER_LEN as u64 } else { 0 };
         if new.size.checked_add(behind) != Some(connection.body_left()) {
             let text = format!("the upload says {} bytes, its body has {}", new.size, connection.body_left());
             return Err(Failure::bad_request(text).into());
         }
         let key = new.key.clone();
-        let attributes = if new.size <= IN_MEMORY {
+        let stored = if new.size <= IN_MEMORY {
             self.take_small(connection, new, trailer).await?
         } else {
             self.take_large(connection, new, trailer, Head::default()).await?
         };
+        let Acknowledged { attributes, copies } = &stored;
         tracing::info!(peer = %connection.peer(), file = %key, size = attributes.size, blake3 = %attributes.blake3,
-            "uploaded");
+            copies, "uploaded");
         self.counters.uploads.add(1);
         self.tell_peers(&key);
-        Ok(attributes)
+        Ok(stored)
     }
 
     /// Whether the id is taken tells the insert: looking for it first would cost as much as the upload.
@@ -85,7 +87,7 @@ impl StorageService {
         connection: &mut Connection,
         new: NewUpload,
         trailer: Trailer,
-    ) -> Result<Attributes, Interrupt> {
+    ) -> Result<Acknowledged, Interrupt> {
         self.check_len(new.size)?;
         let reservation = self.volume.reserve(new.size)?;
         let size = usize::try_from(new.size).unwrap_or(usize::MAX);
@@ -100,10 +102,24 @@ impl StorageService {
             connection.read_bulk(&mut expected.0).await?;
         }
         let (place, created_ms) = self.next_place(reservation.path()).await?;
-        let intake =
-            self.intakes.get(&reservation.path().index()).ok_or_else(|| io::Error::other("no intake"))?;
-        let reservation = Some(reservation);
-        intake.store(Arrived { new, bytes, share, expected, place, created_ms, reservation }).await
+        let copies = self.push_small(&new.key, &bytes, expected, new.ack_copies).await?;
+        let intake = self.intake(reservation.path())?;
+        let (reservation, end) = (Some(reservation), End::Rows(copies.clone()));
+        let arrived = Arrived { new, bytes, share, expected, place, created_ms, reservation, end };
+        let attributes = intake.store(arrived).await?;
+        Ok(self.acknowledge(attributes, copies))
+    }
+
+    /// Where small files of this store path are handed in.
+    pub(crate) fn intake(&self, path: &StorePath) -> io::Result<&Intake<StorePath>> {
+        self.intakes.get(&path.index()).ok_or_else(|| io::Error::other("no intake"))
+    }
+
+    /// What the reply says of a file that this storage and these others have, who are told that its rows are there.
+    pub(crate) fn acknowledge(&self, attributes: Attributes, copies: Vec<CopyAt>) -> Acknowledged {
+        let others = u8::try_from(copies.len()).unwrap_or(u8::MAX);
+        self.peers.have_kept(copies);
+        Acknowledged { attributes, copies: if self.replicates { others.saturating_add(1) } else { 0 } }
     }
 
     async fn take_large(
@@ -112,14 +128,17 @@ impl StorageService {
         new: NewUpload,
         trailer: Trailer,
         head: Head,
-    ) -> Result<Attributes, Interrupt> {
+    ) -> Result<Acknowledged, Interrupt> {
         self.admit(&new.key, new.size).await?;
         let reservation = self.volume.reserve(new.size)?;
+        let mut companions = self.companions(&new.key, new.size, new.ack_copies).await?;
+        companions.write(&head.bytes).await;
         let (place, created_ms) = self.next_place(reservation.path()).await?;
         let incoming = Incoming::new(reservation.path().clone(), place, new.size);
         let mut digest = Digest::default();
         let flow = Flow { budget: &self.buffers, counters: &self.counters, digest: Some(&mut digest) };
-        let pumped = pump(connection, head, new.size, incoming, flow).await;
+        let mut shared = Shared { supply: connection, companions: &mut companions };
+        let pumped = pump(&mut shared, head, new.size, incoming, flow).await;
         let incoming = match pumped {
             Ok(incoming) => incoming,
             Err(broken) => return Err(discard(broken).await),
@@ -130,12 +149,20 @@ impl StorageService {
         {
             return Err(discard(BrokenOff { sink: Some(incoming), why: interrupt }).await);
         }
+        let copies = match companions.finish(received.blake3).await {
+            Ok(copies) => copies,
+            Err(refusal) => {
+                return Err(discard(BrokenOff { sink: Some(incoming), why: refusal.into() }).await);
+            }
+        };
         let (path, place) = incoming.hand_over();
-        let file = self.describe(new, &path, &place, &received, created_ms);
-        self.commit(file, path, place, Some(reservation)).await
+        let mut file = self.describe(new, &path, &place, &received, created_ms);
+        file.copies.clone_from(&copies);
+        let attributes = self.commit(file, path, place, Some(reservation)).await?;
+        Ok(self.acknowledge(attributes, copies))
     }
 
-    fn check_len(&self, size: u64) -> Result<(), Failure> {
+    pub(crate) fn check_len(&self, size: u64) -> Result<(), Failure> {
         if size > self.max_file_size {
             return Err(Failure::new(
                 ErrorCode::TOO_LARGE,
@@ -193,7 +220,7 @@ impl StorageService {
 }
 
 /// Removes what came of an upload that failed. Whoever is told so may send it again at once: its room is free by then.
-async fn discard(broken: BrokenOff<Incoming>) -> Interrupt {
+pub(crate) async fn discard(broken: BrokenOff<Incoming>) -> Interrupt {
     match (&broken.why, broken.sink) {
         (Interrupt::Broken(error), sink) => {
             tracing::info!(%error, "an upload broke off");
@@ -207,7 +234,7 @@ async fn discard(broken: BrokenOff<Incoming>) -> Interrupt {
     broken.why
 }
 
-async fn check_trailer(connection: &mut Connection, found: Checksum) -> Result<(), Interrupt> {
+pub(crate) async fn check_trailer(connection: &mut Connection, found: Checksum) -> Result<(), Interrupt> {
     let mut told = Checksum::UNKNOWN;
     connection.read_bulk(&mut told.0).await?;
     check_expected(told, found).map_err(Interrupt::from)

@@ -48,6 +48,9 @@ pub(crate) struct UpArgs {
     /// Run so many storages, from that port on, each with a copy of every file
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=16))]
     storages: u16,
+    /// Answer an upload when so many storages have the file, durable
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=16))]
+    ack_copies: u16,
     /// Where the gateway listens
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     http: SocketAddr,
@@ -126,6 +129,7 @@ impl Plan {
         storage.set("listen", &args.storage.to_string(), "--storage");
         if args.storages > 1 {
             storage.set("replication", "copies", "--storages");
+            storage.set("ack_copies", &args.ack_copies.to_string(), "--ack-copies");
         }
         http.set("listen", &args.http.to_string(), "--http");
         let plan = Plan {
@@ -141,6 +145,9 @@ impl Plan {
             .filter_map(|settings| settings.finish().err())
             .map(|problems| problems.to_string())
             .collect();
+        if args.ack_copies > args.storages {
+            bail!("--ack-copies {0} needs at least --storages {0}", args.ack_copies);
+        }
         if mistakes.is_empty() { Ok(plan) } else { bail!(mistakes.join("\n")) }
     }
 }

@@ -250,7 +250,7 @@ impl State {
     fn upload(&mut self, body: &[u8]) -> Reply {
         let (fixed, bytes) = body.split_at(Upload::LEN);
         let Upload { key, size } = Upload::decode(fixed)?;
-        self.insert(NewUpload { key, size, labels: Labels::default() }, bytes)?;
+        self.insert(NewUpload { key, size, labels: Labels::default(), ack_copies: 0 }, bytes)?;
         Ok(vec![])
     }
 

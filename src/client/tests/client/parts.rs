@@ -178,8 +178,8 @@ async fn parts_become_a_file() {
         let mut parts = begin(&client).await.unwrap();
         assert_eq!((parts.progress().offset, parts.progress().size), (0, SIZE as u64));
         append_rest(&mut parts).await;
-        let attributes = parts.finish(blake3_of(&sample(SIZE))).await.unwrap();
-        assert_eq!(attributes.size, SIZE as u64);
+        let stored = parts.finish(blake3_of(&sample(SIZE))).await.unwrap();
+        assert_eq!(stored.attributes.size, SIZE as u64);
     })
     .await
     .unwrap();

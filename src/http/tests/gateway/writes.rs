@@ -60,7 +60,7 @@ pub(crate) async fn receive(
 async fn receive_file(stream: &mut TcpStream, state: &Mutex<State>) -> io::Result<Result<BytesMut, Failure>> {
     let fixed = NewUploadFixed::decode(&bytes(stream, NewUploadFixed::LEN).await?).unwrap();
     let labels = bytes(stream, fixed.labels_len()).await?;
-    let NewUpload { key, size, labels } = fixed.with_labels(&labels).unwrap();
+    let NewUpload { key, size, labels, .. } = fixed.with_labels(&labels).unwrap();
     let contents = bytes(stream, size as usize).await?;
     bytes(stream, Store::TRAILER_LEN).await?;
     let mut reply = BytesMut::new();
@@ -112,7 +112,7 @@ pub(crate) fn answer(command: Command, body: &[u8], state: &mut State) -> Option
         Command::Begin => match fault {
             Some(code) => Err(refuse(code)),
             None => {
-                let Begin(NewUpload { key, size, labels }) = Begin::decode(body).unwrap();
+                let Begin(NewUpload { key, size, labels, .. }) = Begin::decode(body).unwrap();
                 let pending = Pending { labels, size, bytes: Vec::new() };
                 pending.progress().encode(&mut reply);
                 state.writes.pending.insert(key, pending);

@@ -1,7 +1,7 @@
 //! What the examples of docs/protocol.md say.
 
 use tnv_proto::state::{ClusterState, GroupState, Load, StorageReport, StorageState};
-use tnv_proto::{Attributes, Checksum, FileKey, GroupName, HostName, Labels, NewUpload};
+use tnv_proto::{Attributes, Checksum, FileKey, GroupName, HostName, Labels, NewUpload, PushedPlace};
 
 pub(crate) fn key() -> FileKey {
     FileKey::new("tnvideo", "tnv001", "6640c41807ffea386043bad2c6ee25000197").unwrap()
@@ -68,7 +68,12 @@ pub(crate) fn blake3_of_hello() -> Checksum {
 }
 
 pub(crate) fn new_upload() -> NewUpload {
-    NewUpload { key: key(), size: 5, labels: Labels::new("hello.txt", "text/markdown").unwrap() }
+    NewUpload {
+        key: key(),
+        size: 5,
+        labels: Labels::new("hello.txt", "text/markdown").unwrap(),
+        ack_copies: 0,
+    }
 }
 
 pub(crate) fn attributes() -> Attributes {
@@ -80,4 +85,8 @@ pub(crate) fn attributes() -> Attributes {
         content_type: "text/markdown".to_owned(),
         name: "hello.txt".to_owned(),
     }
+}
+
+pub(crate) fn place() -> PushedPlace {
+    PushedPlace { path_index: 1, path: "000/000/000/6A160480_000".to_owned() }
 }

@@ -8,7 +8,7 @@ fn new_upload_bytes() -> Vec<u8> {
 }
 
 fn new_upload() -> NewUpload {
-    NewUpload { key: key(), size: 5, labels: Labels::new("会议.mp4", "video/mp4").unwrap() }
+    NewUpload { key: key(), size: 5, labels: Labels::new("会议.mp4", "video/mp4").unwrap(), ack_copies: 0 }
 }
 
 #[test]
@@ -22,7 +22,7 @@ fn store_frame_counts_contents_and_checksum_in_its_header() {
 #[test]
 fn store_frame_without_labels() {
     let body = join(&[key_bytes(), hex("0000000000000000 0000 0000")]);
-    let new = NewUpload { key: key(), size: 0, labels: Labels::default() };
+    let new = NewUpload { key: key(), size: 0, labels: Labels::default(), ack_copies: 0 };
     golden(&Store(new), "00000000000001bc 4c 00", &body);
 }
 

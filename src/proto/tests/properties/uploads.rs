@@ -21,8 +21,8 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn new_upload()(key in file_key(), size in 0..=i64::MAX as u64 - 2048, labels in labels()) -> NewUpload {
-        NewUpload { key, size, labels }
+    fn new_upload()(key in file_key(), size in 0..=i64::MAX as u64 - 2048, labels in labels(), ack_copies: u8) -> NewUpload {
+        NewUpload { key, size, labels, ack_copies }
     }
 }
 

@@ -22,6 +22,7 @@ fn file(user: &str, id: &str, path: &str) -> NewFile {
         blake3: Checksum([7; 32]),
         content_type: "video/mp4".to_owned(),
         name: format!("{id}.mp4"),
+        copies: Vec::new(),
     }
 }
 

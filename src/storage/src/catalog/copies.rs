@@ -1,6 +1,6 @@
 //! Groups whose storages keep a copy of each file each: who is in one, and what each still has to get.
 
-use tnv_proto::{Checksum, FileKey};
+use tnv_proto::{Checksum, FileKey, PushedPlace};
 
 /// Which storage uses a catalog, and whether it shares its files with others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +105,15 @@ pub struct LandedCopy {
     pub path_index: u32,
     /// Below the store path.
     pub path: String,
+}
+
+/// Bytes of a new file that lie at another storage of the group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyAt {
+    /// The other one's identity.
+    pub storage: String,
+    /// Where they lie there.
+    pub place: PushedPlace,
 }
 
 /// What a storage still has to get.

@@ -199,6 +199,7 @@ fn insert(tx: &Connection, file: &NewFile, membership: &Membership) -> rusqlite:
     }
     insert_copy(tx, &membership.storage, file.path_index, &file.path, key)?;
     if membership.replicates {
+        copies::insert_others(tx, file)?;
         copies::order(tx, file, membership)?;
     }
     Ok(true)

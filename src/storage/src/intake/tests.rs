@@ -151,13 +151,14 @@ impl Lab {
     fn store_expecting(&self, number: i64, expected: Checksum) -> JoinHandle<Outcome> {
         let key = FileKey::new("tnvideo", "tnv001", &format!("file {number}")).unwrap();
         let arrived = Arrived {
-            new: NewUpload { key, size: 3, labels: Labels::default() },
+            new: NewUpload { key, size: 3, labels: Labels::default(), ack_copies: 0 },
             bytes: b"abc".to_vec(),
             share: None,
             expected,
             place: Place::new(number, 1).unwrap(),
             created_ms: 1000,
             reservation: None,
+            end: End::Rows(Vec::new()),
         };
         let (intake, notes) = (self.intake.clone(), self.notes.clone());
         tokio::spawn(async move {

@@ -31,6 +31,8 @@ struct Manifest {
     size: u64,
     name: String,
     content_type: String,
+    #[serde(default)]
+    ack_copies: u8,
 }
 
 /// An upload that comes in parts.
@@ -73,6 +75,7 @@ impl Parts {
             size: parts.new.size,
             name: parts.new.labels.name().to_owned(),
             content_type: parts.new.labels.content_type().to_owned(),
+            ack_copies: parts.new.ack_copies,
         };
         // First, for it is what expiry looks at.
         let mut offset = File::create(parts.offset_path())?;
@@ -131,6 +134,7 @@ impl Parts {
             key: FileKey::new(&manifest.app, &manifest.user, &manifest.file).map_err(invalid)?,
             size: manifest.size,
             labels: Labels::new(&manifest.name, &manifest.content_type).map_err(invalid)?,
+            ack_copies: manifest.ack_copies,
         };
         let mut offset = [0; 8];
         let file = File::open(folder.join(format!("{stem}.offset")))?;
@@ -152,6 +156,14 @@ impl Parts {
     /// What it is to become.
     pub fn new_upload(&self) -> &NewUpload {
         &self.new
+    }
+
+    /// Its bytes, from the first on. Blocks.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn open(&self) -> io::Result<File> {
+        File::open(self.data_path())
     }
 
     /// The store path it lies in.

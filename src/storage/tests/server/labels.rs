@@ -15,7 +15,8 @@ async fn store(
     told: Checksum,
 ) -> Result<Attributes, Failure> {
     let labels = Labels::new(labels.0, labels.1).unwrap();
-    let frame = Store(NewUpload { key: key(file), size: bytes.len() as u64, labels }).to_frame();
+    let frame =
+        Store(NewUpload { key: key(file), size: bytes.len() as u64, labels, ack_copies: 0 }).to_frame();
     let mut wire = storage.connect().await;
     wire.send(&[&frame, bytes, &told.0].concat()).await;
     Ok(Attributes::decode(&wire.reply().await?).unwrap())

@@ -2,6 +2,7 @@
 
 mod lab;
 
+mod acks;
 mod copies;
 mod deletes;
 mod downloads;

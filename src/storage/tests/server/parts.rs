@@ -24,7 +24,7 @@ async fn ask(storage: &Running, frame: &[u8]) -> Result<Vec<u8>, Failure> {
 
 async fn begin(storage: &Running, file: &str, size: usize) -> Result<u64, Failure> {
     let labels = Labels::new("film.mp4", "video/mp4").unwrap();
-    let begin = Begin(NewUpload { key: key(file), size: size as u64, labels });
+    let begin = Begin(NewUpload { key: key(file), size: size as u64, labels, ack_copies: 0 });
     ask(storage, &begin.to_frame()).await.map(|body| UploadProgress::decode(&body).unwrap().offset)
 }
 
@@ -89,7 +89,7 @@ async fn progress_tells_the_labels_of_the_first_begin() {
     let lab = Lab::new().await;
     let storage = lab.start().await;
     begin(&storage, "f", 10).await.unwrap();
-    let other = NewUpload { key: key("f"), size: 10, labels: Labels::default() };
+    let other = NewUpload { key: key("f"), size: 10, labels: Labels::default(), ack_copies: 0 };
     ask(&storage, &Begin(other).to_frame()).await.unwrap();
     append(&storage, "f", 0, b"0123").await.unwrap();
     let told = known(&storage, "f").await;

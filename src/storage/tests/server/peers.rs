@@ -15,7 +15,7 @@ const LONG: Duration = Duration::from_secs(60);
 
 impl Group {
     /// A member that is no storage of ours.
-    fn join(&self, id: &str, address: SocketAddr) {
+    pub(crate) fn join(&self, id: &str, address: SocketAddr) {
         self.0
             .sql()
             .execute(

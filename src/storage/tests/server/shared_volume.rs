@@ -295,7 +295,8 @@ async fn ask(storage: &Running, frame: &[u8]) -> Result<Vec<u8>, Failure> {
 }
 
 async fn begin(storage: &Running, file: &str, size: usize) -> Result<u64, Failure> {
-    let begin = Begin(NewUpload { key: key(file), size: size as u64, labels: Labels::default() });
+    let begin =
+        Begin(NewUpload { key: key(file), size: size as u64, labels: Labels::default(), ack_copies: 0 });
     ask(storage, &begin.to_frame()).await.map(|body| UploadProgress::decode(&body).unwrap().offset)
 }
 

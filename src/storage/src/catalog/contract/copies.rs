@@ -1,11 +1,12 @@
 //! The same for a group whose members keep a copy of each file each.
 
 use futures_util::future::{join, join_all, join3};
-use tnv_proto::{Checksum, FileKey};
+use tnv_proto::{Checksum, FileKey, PushedPlace};
 
 use super::file;
 use crate::catalog::{
-    Backlog, Catalog, Enlisted, LandedCopy, Leftover, Location, MemberState, NewFile, PendingCopy, StorageRow,
+    Backlog, Catalog, CopyAt, Enlisted, LandedCopy, Leftover, Location, MemberState, NewFile, PendingCopy,
+    StorageRow,
 };
 use crate::config::Replication;
 
@@ -20,6 +21,7 @@ pub async fn copies_contract(catalogs: [&dyn Catalog; 3]) {
     let [one, two, three] = catalogs;
     members(one, two).await;
     orders(one, two).await;
+    pushes(one, two).await;
     landings(one, two).await;
     deletes(one, two).await;
     damages(one, two).await;
@@ -144,6 +146,50 @@ async fn orders(one: &dyn Catalog, two: &dyn Catalog) {
     assert_eq!(two.pending_of(&key("a")).await.expect(OK), Some(order(&first, 1)));
     assert_eq!(two.backlog().await.expect(OK), backlog, "it is still to be got");
     one.postpone(&key("a"), 100).await.expect(OK);
+}
+
+/// Who has a new file before its rows are written has its copy with them, and no order. A place that was sealed before gets
+/// none, and then the file has no rows at all.
+async fn pushes(one: &dyn Catalog, two: &dyn Catalog) {
+    let at = |path: &str| {
+        let place = PushedPlace { path_index: 3, path: path.to_owned() };
+        vec![CopyAt { storage: "two".to_owned(), place }]
+    };
+    let before = ordered(two).await;
+    let pushed = NewFile { copies: at("pushed/1"), ..new("pushed-1", "one", 1) };
+    assert!(one.insert(pushed).await.expect(OK));
+    let there = Location::Here { path_index: 3, path: "pushed/1".to_owned() };
+    assert_eq!(location(two, "pushed-1").await, Some(there));
+    assert!(two.seal(3, "pushed/1").await.expect(OK), "it has its rows");
+    assert_eq!(one.holders(&key("pushed-1")).await.expect(OK), ["two"]);
+    assert_eq!(ordered(two).await, before);
+
+    let together = [("pushed-2", at("pushed/2")), ("pushed-3", Vec::new()), ("pushed-1", at("pushed/4"))]
+        .map(|(id, copies)| NewFile { copies, ..new(id, "one", 2) });
+    let inserted = tokio::task::block_in_place(|| one.insert_all(together.to_vec()));
+    let inserted: Vec<bool> = inserted.into_iter().map(|outcome| outcome.expect(OK)).collect();
+    assert_eq!(inserted, [true, true, false]);
+    assert!(two.seal(3, "pushed/2").await.expect(OK));
+    assert!(!two.seal(3, "pushed/4").await.expect(OK), "the id was taken");
+    assert_eq!(ordered(two).await, [before.as_slice(), &["pushed-3".to_owned()]].concat());
+
+    assert!(!two.seal(3, "pushed/5").await.expect(OK));
+    let late = NewFile { copies: at("pushed/5"), ..new("pushed-5", "one", 1) };
+    one.insert(late).await.expect_err("its place was given up");
+    assert_eq!(location(one, "pushed-5").await, None);
+    let strange = vec![CopyAt {
+        storage: "nobody".to_owned(),
+        place: PushedPlace { path_index: 0, path: "x".to_owned() },
+    }];
+    let file = NewFile { copies: strange, ..new("pushed-6", "one", 1) };
+    assert!(one.insert(file).await.expect(OK), "one that is no member has no copy");
+    assert_eq!(one.holders(&key("pushed-6")).await.expect(OK), Vec::<String>::new());
+    for id in ["pushed-1", "pushed-2", "pushed-3", "pushed-6"] {
+        assert!(one.delete(&key(id), None).await.expect(OK));
+    }
+    assert_eq!(ordered(two).await, before);
+    assert_eq!(swept(two).await, ["pushed/1", "pushed/2"]);
+    swept(one).await;
 }
 
 /// Copies take the place of orders, and nothing else does.

@@ -72,6 +72,9 @@ impl Work for Apply<'_> {
         }
         if self.membership.replicates {
             self.order_copies(connection, &added).await?;
+            for (_, file) in added.iter().filter(|(_, file)| !file.copies.is_empty()) {
+                copies::insert_others(connection, file).await?;
+            }
         }
         added.iter().for_each(|(at, _)| outcomes[*at] = true);
         // Behind the copies: what was added just now may be removed again.
@@ -124,9 +127,15 @@ impl Apply<'_> {
                  AND file_id = ? AND state = 'present'
                  AND NOT EXISTS (SELECT 1 FROM t_file_0{table} f WHERE f.id = ? AND f.file_path = ?)"
             );
-            let storage = self.membership.storage.as_str();
-            let (index, path, file_path) = (file.path_index, file.path.as_str(), file.file_path.as_str());
-            connection.exec_drop(take_back, (storage, index, path, id, id, file_path)).await?;
+            let own = (self.membership.storage.as_str(), file.path_index, file.path.as_str());
+            let others = file
+                .copies
+                .iter()
+                .map(|copy| (copy.storage.as_str(), copy.place.path_index, copy.place.path.as_str()));
+            for (storage, index, path) in others.chain([own]) {
+                let params = (storage, index, path, id, id, file.file_path.as_str());
+                connection.exec_drop(take_back.as_str(), params).await?;
+            }
         }
         Ok(())
     }
@@ -357,6 +366,7 @@ mod tests {
                 blake3: Checksum([7; 32]),
                 content_type: String::new(),
                 name: String::new(),
+                copies: Vec::new(),
             })
         };
         // Of the one the copy alone, of the other as well, while somebody else has taken its id; of the third all.

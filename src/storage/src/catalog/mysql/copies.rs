@@ -8,7 +8,7 @@ use tnv_common::mysql::{Conn, Error, Value, Work};
 use tnv_proto::FileKey;
 
 use super::{LONGEST_LIST, listed};
-use crate::catalog::{Backlog, Enlisted, FileColumns, LandedCopy, Membership, PendingCopy};
+use crate::catalog::{Backlog, CopyAt, Enlisted, FileColumns, LandedCopy, Membership, NewFile, PendingCopy};
 use crate::layout::table_of;
 
 /// What [`PendingCopy::of`] is made of.
@@ -37,6 +37,21 @@ pub(super) async fn order(
         );
         let of = [membership.group.as_str().into(), membership.storage.as_str().into()];
         connection.exec_drop(order, ids.into_iter().chain(of).collect::<Vec<Value>>()).await?;
+    }
+    Ok(())
+}
+
+/// Adds the copies that other members have of a new file, and takes back their orders. A place that its storage has sealed
+/// meanwhile is an error: there is nothing any more.
+pub(super) async fn insert_others(connection: &mut Conn, file: &NewFile) -> Result<(), Error> {
+    let (table, id) = (table_of(&file.key.user), file.key.file.as_str());
+    for CopyAt { storage, place } in &file.copies {
+        let add = "INSERT INTO t_copy (storage, path_index, path, file_table, file_id, state)
+                   SELECT id, ?, ?, ?, ?, 'present' FROM t_storage WHERE id = ? AND state <> 'removed'";
+        let copy = (place.path_index, place.path.as_str(), table, id, storage.as_str());
+        connection.exec_drop(add, copy).await?;
+        let cancel = "DELETE FROM t_pending WHERE file_table = ? AND file_id = ? AND storage = ?";
+        connection.exec_drop(cancel, (table, id, storage.as_str())).await?;
     }
     Ok(())
 }

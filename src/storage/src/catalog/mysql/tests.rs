@@ -53,6 +53,7 @@ fn file(user: &str, id: &str, path: &str) -> NewFile {
         blake3: Checksum([7; 32]),
         content_type: "video/mp4".to_owned(),
         name: "电影 🎬.mp4".to_owned(),
+        copies: Vec::new(),
     }
 }
 

@@ -6,8 +6,8 @@ use tnv_proto::FileKey;
 
 use super::insert_copy;
 use crate::catalog::{
-    Backlog, Enlisted, FileColumns, LandedCopy, Member, MemberState, Membership, NewFile, PendingCopy,
-    StorageRow,
+    Backlog, CopyAt, Enlisted, FileColumns, LandedCopy, Member, MemberState, Membership, NewFile,
+    PendingCopy, StorageRow,
 };
 use crate::config::Replication;
 use crate::layout::table_of;
@@ -71,13 +71,34 @@ pub(super) fn holders(
         .collect()
 }
 
-/// Orders that every other member of the group get a copy of a new file. An order that an id has left from an earlier
+/// Adds the copies that other members have of a new file. A place that its storage has sealed meanwhile is an error: there is
+/// nothing any more.
+pub(super) fn insert_others(tx: &Connection, file: &NewFile) -> rusqlite::Result<()> {
+    for CopyAt { storage, place } in &file.copies {
+        tx.prepare_cached(
+            "INSERT INTO t_copy (storage, path_index, path, file_table, file_id, state)
+             SELECT id, ?2, ?3, ?4, ?5, 'present' FROM t_storage WHERE id = ?1 AND state <> 'removed'",
+        )?
+        .execute(params![
+            storage,
+            place.path_index,
+            place.path,
+            table_of(&file.key.user),
+            file.key.file.as_str()
+        ])?;
+    }
+    Ok(())
+}
+
+/// Orders that every other member of the group that lacks it get a copy of a new file. An order that an id has left from an earlier
 /// file becomes the new one's.
 pub(super) fn order(tx: &Connection, file: &NewFile, membership: &Membership) -> rusqlite::Result<()> {
     tx.prepare_cached(
         "INSERT INTO t_pending (file_table, file_id, storage, file_size, since_ms)
          SELECT ?1, ?2, id, ?3, ?4 FROM t_storage
          WHERE group_name = ?5 AND replication = 'copies' AND state <> 'removed' AND id <> ?6
+           AND NOT EXISTS (SELECT 1 FROM t_copy WHERE file_table = ?1 AND file_id = ?2 AND storage = t_storage.id
+                           AND state = 'present')
          ON CONFLICT (file_table, file_id, storage) DO UPDATE SET
              file_size = excluded.file_size, since_ms = excluded.since_ms, tries = 0, next_try_ms = 0",
     )?
