@@ -14,7 +14,7 @@ const EVERY = 2000;
 const main = byId("main");
 let current = { stop: new AbortController() };
 
-/** What a view is given: where it draws, what its address says, and how to have it drawn anew. */
+/** What a view is given: where it draws, what its address says, how to have it drawn anew, and how to go elsewhere. */
 async function open() {
 	current.stop.abort();
 	const [, name = "meetings", argument = ""] = location.hash.split("/");
@@ -27,7 +27,8 @@ async function open() {
 	show(main);
 	const place = el("section");
 	main.append(place);
-	const draw = view(place, decodeURIComponent(argument), stop.signal, () => refresh(draw, stop.signal));
+	const redraw = () => refresh(draw, stop.signal);
+	const draw = view(place, decodeURIComponent(argument), stop.signal, redraw, (work, hash) => leave(stop, work, hash));
 	while (!stop.signal.aborted) {
 		await refresh(draw, stop.signal);
 		await new Promise((resolve) => setTimeout(resolve, EVERY));
@@ -37,7 +38,21 @@ async function open() {
 	}
 }
 
+/** Goes elsewhere with work that takes away what is shown: that must not be asked for any more. */
+async function leave(stop, work, hash) {
+	stop.abort();
+	try {
+		await work();
+		location.hash = hash;
+	} catch (error) {
+		toast(error.message, true);
+		open();
+	}
+}
+
 async function refresh(draw, signal) {
+	if (signal.aborted) return;
+
 	try {
 		await draw();
 		byId("offline").hidden = true;

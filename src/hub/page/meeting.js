@@ -6,7 +6,7 @@ import { bytes, moment, plain, plainLines } from "./format.js";
 import { t } from "./i18n.js";
 import { editor } from "./meetings.js";
 
-export function meeting(place, id, signal, redraw) {
+export function meeting(place, id, signal, redraw, leave) {
 	const head = el("div");
 	const uploads = el("div.uploads");
 	const files = el("div.list");
@@ -57,11 +57,10 @@ export function meeting(place, id, signal, redraw) {
 
 	function headOf(found) {
 		const change = (subject) => ask(meetingPath(id), { method: "PUT", body: subject }).then(() => (toast(t("saved")), redraw()));
-		const remove = run(async () => {
+		const remove = async () => {
 			if (!(await confirmed(t("removeMeeting", { title: plain(found.title) }), t("remove")))) return;
-			await ask(meetingPath(id), { method: "DELETE" });
-			location.hash = "#/meetings";
-		});
+			await leave(() => ask(meetingPath(id), { method: "DELETE" }), "#/meetings");
+		};
 		return [
 			el("div.row", el("h1", plain(found.title)), el(`span.badge.${found.status}`, t(found.status))),
 			el("p.muted", [plain(id), found.time && plain(found.time)].filter(Boolean).join(" · ")),

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use super::client::Client;
@@ -13,6 +13,8 @@ use crate::harness::DEADLINE;
 use crate::harness::pattern::Random;
 
 const WORKERS: usize = 6;
+/// Who only draw numbers.
+const DRAWERS: usize = 2;
 
 /// What the clients did.
 pub(super) struct Load {
@@ -35,26 +37,27 @@ impl Load {
         thread::scope(|scope| {
             let _stop = StopOnDrop(&stop);
             let workers: Vec<_> = (0..WORKERS)
-                .map(|_| {
+                .map(|worker| {
                     let (shared, stop, sender) = (&shared, &stop, sender.clone());
                     let mut random = Random::new(random.next());
                     scope.spawn(move || {
                         let mut client = Client::of(site);
                         while !stop.load(Ordering::Relaxed) {
                             operate(&mut client, shared, &mut random);
-                            let _ = sender.send(());
+                            let _ = sender.send(worker);
                         }
                         client
                     })
                 })
                 .collect();
-            let drawers: Vec<_> = (0..2).map(|_| scope.spawn(|| draw(site, &stop))).collect();
-            drop::<Sender<()>>(sender);
-            meanwhile(&|operations| {
-                for _ in 0..operations {
-                    acknowledged.recv_timeout(DEADLINE).expect("the clients go on");
-                }
-            });
+            let drawers: Vec<_> = (WORKERS..WORKERS + DRAWERS)
+                .map(|worker| {
+                    let (stop, sender) = (&stop, sender.clone());
+                    scope.spawn(move || draw(site, stop, &|| drop(sender.send(worker))))
+                })
+                .collect();
+            drop::<Sender<usize>>(sender);
+            meanwhile(&|operations| wait(&acknowledged, operations));
             stop.store(true, Ordering::Relaxed);
             let clients: Vec<Client> = workers.into_iter().map(|worker| worker.join().unwrap()).collect();
             let mut numbers = HashSet::new();
@@ -86,10 +89,24 @@ impl Drop for StopOnDrop<'_> {
     }
 }
 
-fn draw(site: &Site, stop: &AtomicBool) -> (Client, Vec<i64>) {
+/// Waits for so many acknowledged operations, and until everybody has begun one and come to its end: nobody meets two
+/// kills with one request, however slow it is.
+#[track_caller]
+fn wait(acknowledged: &Receiver<usize>, operations: usize) {
+    // What was sent before now says nothing about what follows.
+    while acknowledged.try_recv().is_ok() {}
+    let mut ended = [0; WORKERS + DRAWERS];
+    // The first one that ends may have begun before.
+    while ended.iter().any(|n| *n < 2) || ended[..WORKERS].iter().sum::<usize>() < operations {
+        ended[acknowledged.recv_timeout(DEADLINE).expect("the clients go on")] += 1;
+    }
+}
+
+fn draw(site: &Site, stop: &AtomicBool, tell: &impl Fn()) -> (Client, Vec<i64>) {
     let (mut client, mut numbers) = (Client::of(site), Vec::new());
     while !stop.load(Ordering::Relaxed) {
         numbers.push(client.number("several"));
+        tell();
     }
     (client, numbers)
 }
