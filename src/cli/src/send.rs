@@ -200,6 +200,12 @@ fn is_unknown(error: &ClientError) -> bool {
     matches!(error.code(), Some(ErrorCode::BAD_REQUEST | ErrorCode::UNSPECIFIED))
 }
 
+/// What was found of an upload whose storage did not answer.
+enum Found {
+    Stored(Attributes),
+    Parts(Parts),
+}
+
 /// A file on its way in parts.
 struct Transfer<'a> {
     order: &'a Order<'a>,
@@ -245,9 +251,48 @@ impl Transfer<'_> {
 
     /// Sends what is missing and asks for the file: the answer to that, and who gave it.
     async fn attempt(&self, mut parts: Parts) -> Result<(Result<Acknowledged, ClientError>, String), Error> {
-        let checksum = self.append_all(&mut parts).await?;
-        let storage = parts.storage().to_owned();
-        Ok((parts.finish(checksum).await, storage))
+        loop {
+            let checksum = self.append_all(&mut parts).await?;
+            let storage = parts.storage().to_owned();
+            parts = match parts.finish(checksum).await {
+                Err(error @ ClientError::Uncertain { .. }) => {
+                    match self.after_doubt(error, &storage, checksum).await? {
+                        Found::Stored(attributes) => {
+                            return Ok((Ok(Acknowledged { attributes, copies: 0 }), storage));
+                        }
+                        Found::Parts(parts) => parts,
+                    }
+                }
+                outcome => return Ok((outcome, storage)),
+            };
+        }
+    }
+
+    /// What became of a file whose storage died before it said so: stored, or to be gone on with where its parts are, or
+    /// where another storage begins anew.
+    async fn after_doubt(
+        &self,
+        error: ClientError,
+        storage: &str,
+        checksum: Checksum,
+    ) -> Result<Found, Error> {
+        let mut retry = Retry::up_to(self.order.retries);
+        loop {
+            self.share.say(&format!("{}: {error}; looking for it", self.order.piece.path.display()));
+            if let Ok(found) = self.client.stat(self.key).await {
+                let is_it = found.size == self.order.size && found.blake3 == checksum;
+                return if is_it { Ok(Found::Stored(found)) } else { Err(error.into()) };
+            }
+            if let Ok(parts) = self.client.resume(self.key).await {
+                return Ok(Found::Parts(parts));
+            }
+            if let Ok(Some(parts)) = self.elsewhere(storage).await {
+                return Ok(Found::Parts(parts));
+            }
+            if !retry.pause().await {
+                return Err(error.into());
+            }
+        }
     }
 
     /// Sends what is missing, again and again where it must be: the checksum of the whole.
@@ -288,6 +333,16 @@ impl Transfer<'_> {
         }
         match parts.refresh().await {
             Err(gone) if gone.is_not_found() => *parts = self.begin().await?,
+            Err(ClientError::Unreachable { .. }) => {
+                if let Ok(Some(others)) = self.elsewhere(parts.storage()).await {
+                    self.share.say(&format!(
+                        "going on at {} from byte {}",
+                        others.storage(),
+                        others.progress().offset
+                    ));
+                    *parts = others;
+                }
+            }
             // Whatever else it is, the next part will tell.
             _ => {}
         }
@@ -296,6 +351,11 @@ impl Transfer<'_> {
 
     async fn begin(&self) -> Result<Parts, Error> {
         Ok(self.order.begin(self.key, self.client, self.share).await?)
+    }
+
+    /// The upload at another storage, once trackers know that this one is gone.
+    async fn elsewhere(&self, storage: &str) -> Result<Option<Parts>, ClientError> {
+        self.client.begin_elsewhere(storage, self.key, self.order.size, &self.order.labels).await
     }
 }
 

@@ -76,8 +76,9 @@ impl Client {
     ///
     /// A storage that cannot have taken the file (unreachable, broken off before the last byte, refused with 503 or
     /// 507) is followed by the next one if the source can start again. Once all bytes were sent to a storage and no
-    /// answer came, the file is sent to nobody else: the storages are asked for it instead, and if one has it with
-    /// this size and BLAKE3, the upload has succeeded.
+    /// answer came, the storages are asked for the file, and if one has it with this size and BLAKE3, the upload has
+    /// succeeded. If none has it and the storage's process is gone (it refuses connections), the next one gets the file,
+    /// under the same id; from one that may still be at work it is not sent to anybody else.
     ///
     /// # Errors
     /// A refusal (409: the id is taken, 413: too large, 507: no space), [`ClientError::Uncertain`] if the outcome

@@ -38,6 +38,25 @@ impl Client {
         Err(attempts.into_error())
     }
 
+    /// Goes on with an upload whose storage is `away`, at another one: `None` as long as trackers name that storage, for what it
+    /// has of the upload is worth a wait. Elsewhere it begins anew, unless others have parts of it too.
+    ///
+    /// # Errors
+    /// As [`Client::begin`].
+    pub async fn begin_elsewhere(
+        &self,
+        away: &str,
+        key: &FileKey,
+        size: u64,
+        labels: &Labels,
+    ) -> Result<Option<Parts>, ClientError> {
+        let named = self.storages(&key.app, &key.user).await?.addresses;
+        if named.iter().any(|address| address == away) {
+            return Ok(None);
+        }
+        self.begin(key, size, labels).await.map(Some)
+    }
+
     /// Finds the parts of an upload: asks the storages that a tracker names for the user, and then all others of
     /// that group that are not offline.
     ///

@@ -1,5 +1,6 @@
-//! Uploads: sent to one storage after another, but never again once one of them may have taken the file.
+//! Uploads: sent to one storage after another, but not again while one of them may still take the file.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -118,15 +119,41 @@ async fn hand_over(
 ) -> Result<Taken, ClientError> {
     let mut feed = Feed::new(source);
     let mut attempts = Attempts::default();
+    // What was sent in full to a storage that is gone: it may have stored it and died before its answer.
+    let mut doubt: Option<(ClientError, Uploaded)> = None;
     for storage in storages {
         match send_as_understood(storage, order, &mut feed).await {
             Outcome::Stored(taken) => return Ok(taken),
-            Outcome::Unknown { reason, sent } => return settle(storages, order.key, reason, sent).await,
+            Outcome::Unknown { reason, sent } => {
+                let was_gone = is_gone(storage).await;
+                match settle(storages, order.key, &sent).await {
+                    Fate::Stored(taken) => return Ok(taken),
+                    Fate::Missing if (was_gone || is_gone(storage).await) && feed.rewind() => {
+                        doubt.get_or_insert((reason, sent));
+                    }
+                    Fate::Missing | Fate::Another => return Err(uncertain(order.key, reason, sent)),
+                }
+            }
+            // The first one may have stored it after all.
+            Outcome::NotTaken(error) if error.code() == Some(ErrorCode::CONFLICT) && doubt.is_some() => break,
             Outcome::NotTaken(error) if another_may_take_it(&error) && feed.rewind() => attempts.push(error),
             Outcome::NotTaken(error) => return Err(attempts.concluded_by(error)),
         }
     }
-    Err(attempts.into_error())
+    let Some((reason, sent)) = doubt else { return Err(attempts.into_error()) };
+    match settle(storages, order.key, &sent).await {
+        Fate::Stored(taken) => Ok(taken),
+        Fate::Missing | Fate::Another => Err(uncertain(order.key, reason, sent)),
+    }
+}
+
+/// Whether nothing listens at a storage's address: a process that is gone stores nothing any more.
+async fn is_gone(storage: &StorageClient) -> bool {
+    let refused = |source: &io::Error| source.kind() == io::ErrorKind::ConnectionRefused;
+    match storage.pools().get_new(Server::Storage, storage.address()).await {
+        Err(ClientError::Unreachable { source, .. }) => refused(&source),
+        _ => false,
+    }
 }
 
 /// Whether the next storage may take what this one did not: a refusal, of whatever number, means that nothing was stored,
@@ -216,13 +243,18 @@ impl Order<'_> {
     }
 }
 
+/// What is known of an upload that was sent in full and not answered.
+enum Fate {
+    /// A storage has the file, with these bytes.
+    Stored(Taken),
+    /// There is another file with its id.
+    Another,
+    /// No storage has it, or none tells.
+    Missing,
+}
+
 /// Finds out what became of an upload that was sent in full: asks its storage first, then the others.
-async fn settle(
-    storages: &[StorageClient],
-    key: &FileKey,
-    reason: ClientError,
-    sent: Uploaded,
-) -> Result<Taken, ClientError> {
+async fn settle(storages: &[StorageClient], key: &FileKey, sent: &Uploaded) -> Fate {
     let (first, others): (Vec<_>, Vec<_>) =
         storages.iter().partition(|storage| storage.address() == sent.storage);
     let rounds = async {
@@ -230,17 +262,22 @@ async fn settle(
             sleep(pause).await;
             for storage in first.iter().chain(&others) {
                 if let Ok(found) = storage.stat(key).await {
-                    let same_bytes = !found.blake3.is_known() || found.blake3 == sent.blake3;
-                    return (found.size == sent.size && same_bytes).then_some(found);
+                    return Some(found);
                 }
             }
         }
         None
     };
     let patience = first.first().map_or(Duration::ZERO, |storage| storage.pools().options().reply_timeout);
-    if let Ok(Some(found)) = timeout(patience, rounds).await {
-        let attributes = Attributes { blake3: sent.blake3, ..found };
-        return Ok(Taken { told: Some(Acknowledged { attributes, copies: 0 }), uploaded: sent });
+    let Ok(Some(found)) = timeout(patience, rounds).await else { return Fate::Missing };
+    let same_bytes = !found.blake3.is_known() || found.blake3 == sent.blake3;
+    if found.size != sent.size || !same_bytes {
+        return Fate::Another;
     }
-    Err(ClientError::Uncertain { server: sent.storage, key: Box::new(key.clone()), reason: Box::new(reason) })
+    let attributes = Attributes { blake3: sent.blake3, ..found };
+    Fate::Stored(Taken { told: Some(Acknowledged { attributes, copies: 0 }), uploaded: sent.clone() })
+}
+
+fn uncertain(key: &FileKey, reason: ClientError, sent: Uploaded) -> ClientError {
+    ClientError::Uncertain { server: sent.storage, key: Box::new(key.clone()), reason: Box::new(reason) }
 }

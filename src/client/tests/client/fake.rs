@@ -42,6 +42,26 @@ impl Fake {
         Fake { address, accepted, task }
     }
 
+    /// Runs `script` for one connection, and refuses all others.
+    pub(crate) async fn once<F, Fut>(kind: Server, script: F) -> Fake
+    where
+        F: FnOnce(Wire) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&accepted);
+        let task = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            drop(listener);
+            counter.store(1, Ordering::SeqCst);
+            stream.set_nodelay(true).unwrap();
+            script(Wire { kind, stream }).await;
+        });
+        Fake { address, accepted, task }
+    }
+
     /// Answers every request on every connection with what `answer` says.
     pub(crate) async fn answering<F>(kind: Server, answer: F) -> Fake
     where

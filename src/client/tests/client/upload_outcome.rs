@@ -1,6 +1,7 @@
 //! Uploads that are refused, break off, or end without an answer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use tnv_client::{Client, ClientError, Source};
@@ -200,6 +201,70 @@ async fn an_unanswered_upload_is_uncertain_otherwise() {
         let error = unanswered(found).await.unwrap_err();
         assert!(matches!(error, ClientError::Uncertain { .. }), "{error}");
         assert!(error.to_string().contains("tnvideo/tnv001/file1"), "{error}");
+    }
+}
+
+/// A storage that takes all bytes of one upload and is gone.
+async fn dying() -> Fake {
+    Fake::once(Server::Storage, |mut wire| async move {
+        let request = wire.request().await.unwrap();
+        wire.bulk(request.bulk).await;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_a_storage_took_to_its_grave_is_sent_to_the_next_under_the_same_id() {
+    let dying = dying().await;
+    let (taken, mut uploads) = events();
+    let good = Fake::scripted(Server::Storage, move |_, mut wire| {
+        let taken = Arc::clone(&taken);
+        async move {
+            while let Some(request) = wire.request().await {
+                if request.command != Command::Upload {
+                    wire.failure(ErrorCode::NOT_FOUND).await;
+                    continue;
+                }
+                wire.bulk(request.bulk).await;
+                taken.send(request.bulk).unwrap();
+                wire.success(&[]).await;
+            }
+        }
+    })
+    .await;
+    let tracker = Fake::tracker(&[&dying.address, &good.address]).await;
+    let uploaded = client(&tracker).upload(&key(), memory(1000)).await.unwrap();
+    assert_eq!(uploaded.storage, good.address);
+    assert_eq!(uploads.recv().await, Some(1000));
+
+    // A stream cannot start again.
+    let dying = self::dying().await;
+    let tracker = Fake::tracker(&[&dying.address, &good.address]).await;
+    let stream = Source::Stream { reader: Box::new(std::io::Cursor::new(sample(1000))), size: 1000 };
+    let error = client(&tracker).upload(&key(), stream).await.unwrap_err();
+    assert!(matches!(error, ClientError::Uncertain { .. }), "{error}");
+}
+
+/// The dead storage's row became visible between the question for it and the second upload.
+#[tokio::test]
+async fn a_conflict_with_what_a_dead_storage_stored_is_its_success() {
+    for (stored, is_it) in [(blake3_of(&sample(1000)), true), (Checksum([1; 32]), false)] {
+        let dying = dying().await;
+        let refused = Arc::new(AtomicBool::new(false));
+        let other = Fake::answering(Server::Storage, move |request| {
+            if request.command == Command::Upload {
+                refused.store(true, Ordering::SeqCst);
+                return Answer::Failure(ErrorCode::CONFLICT);
+            }
+            match refused.load(Ordering::SeqCst) {
+                true => Answer::Success(attributes(1000, stored)),
+                false => Answer::Failure(ErrorCode::NOT_FOUND),
+            }
+        })
+        .await;
+        let tracker = Fake::tracker(&[&dying.address, &other.address]).await;
+        let result = client(&tracker).upload(&key(), memory(1000)).await;
+        assert_eq!(result.is_ok(), is_it, "{result:?}");
     }
 }
 
