@@ -18,6 +18,8 @@ use crate::wire::{Uploads, Wire};
 pub(crate) struct Cluster {
     gateway: Option<(Daemon, SocketAddr)>,
     hub: Option<(Daemon, SocketAddr)>,
+    /// More storages of the group.
+    others: Vec<Daemon>,
     storage: Daemon,
     id: Daemon,
     tracker: Daemon,
@@ -26,6 +28,8 @@ pub(crate) struct Cluster {
     id_at: SocketAddr,
     program: PathBuf,
     folder: PathBuf,
+    /// The key that says where the rows are.
+    database: String,
 }
 
 impl Cluster {
@@ -80,6 +84,7 @@ impl Cluster {
         Ok(Cluster {
             gateway: None,
             hub: None,
+            others: Vec::new(),
             storage,
             id,
             tracker,
@@ -88,6 +93,7 @@ impl Cluster {
             id_at,
             program,
             folder,
+            database,
         })
     }
 
@@ -115,6 +121,41 @@ impl Cluster {
         let (hub, address) = start(&self.program, &self.folder, "hub", &settings)?;
         self.hub = Some((hub, address));
         Ok(address)
+    }
+
+    /// Starts one more storage, with a folder of its own, and returns where its files go. `settings` are more keys of it.
+    ///
+    /// # Errors
+    /// As [`start`](Cluster::start).
+    pub(crate) fn add_storage(&mut self, settings: &[&str]) -> anyhow::Result<PathBuf> {
+        let name = format!("store-{}", self.others.len() + 2);
+        let store = self.folder.join(&name);
+        let store_paths = format!("store_paths=[{:?}]", store.display().to_string());
+        let (trackers, ids) =
+            (format!("trackers=[\"{}\"]", self.tracker_at), format!("ids=[\"{}\"]", self.id_at));
+        let own = [self.database.as_str(), &store_paths, &trackers, &ids];
+        let settings = [&own[..], settings].concat();
+        let mut command = Command::new(&self.program);
+        command.args(["storage", "--listen", "127.0.0.1:0"]);
+        command.args(settings.iter().flat_map(|setting| ["--set", setting]));
+        let (storage, _) = launch(&self.folder, &name, &mut command)?;
+        self.others.push(storage);
+        Ok(store)
+    }
+
+    /// Ends the storage that was added last.
+    pub(crate) fn remove_storage(&mut self) {
+        drop(self.others.pop());
+    }
+
+    /// The processes of all its storages.
+    pub(crate) fn storage_pids(&self) -> Vec<u32> {
+        [&self.storage].into_iter().chain(&self.others).map(Daemon::pid).collect()
+    }
+
+    /// Where the files of its first storage lie.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.folder.join("store")
     }
 
     /// Where its storage listens.

@@ -85,19 +85,43 @@ pub(crate) async fn closed_loop<E: Exchange>(
     watch(drivers, &phase, window, at).await
 }
 
+/// A closed loop that lasts as long as other work does, all of it measured, and what the work comes to.
+///
+/// # Errors
+/// The first of any connection, or the work's.
+pub(crate) async fn closed_loop_beside<E: Exchange, T>(
+    connections: Vec<E>,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<(Load, T)> {
+    let phase = Arc::new(Phase::default());
+    let drivers =
+        connections.into_iter().map(|connection| ask_one_by_one(connection, phase.clone())).collect();
+    let (load, done) = measure(drivers, &phase, work, |_| {}).await?;
+    Ok((load, done?))
+}
+
 /// Sees connections through their phases, and adds up what they took.
 async fn watch(
     mut drivers: JoinSet<anyhow::Result<Histogram<u64>>>,
     phase: &Phase,
     window: Window,
-    mut at: impl FnMut(Edge),
+    at: impl FnMut(Edge),
 ) -> anyhow::Result<Load> {
-    // A connection that fails ends the run at once.
     unless_one_ends(&mut drivers, sleep(window.warm_up)).await?;
+    Ok(measure(drivers, phase, sleep(window.measured), at).await?.0)
+}
+
+/// The phases that count: until `pause` is over, and what it comes to.
+async fn measure<T>(
+    mut drivers: JoinSet<anyhow::Result<Histogram<u64>>>,
+    phase: &Phase,
+    pause: impl Future<Output = T>,
+    mut at: impl FnMut(Edge),
+) -> anyhow::Result<(Load, T)> {
     at(Edge::Begin);
     let begin = Instant::now();
     phase.set(Phase::MEASURED);
-    unless_one_ends(&mut drivers, sleep(window.measured)).await?;
+    let paused = unless_one_ends(&mut drivers, pause).await?;
     phase.set(Phase::OVER);
     let elapsed = begin.elapsed();
     at(Edge::End);
@@ -105,15 +129,16 @@ async fn watch(
     while let Some(driven) = drivers.join_next().await {
         all.add(driven??)?;
     }
-    Ok(Load { elapsed, latencies: all })
+    Ok((Load { elapsed, latencies: all }, paused))
 }
 
-async fn unless_one_ends(
+/// What `pause` comes to; a connection that fails ends the run at once.
+async fn unless_one_ends<T>(
     drivers: &mut JoinSet<anyhow::Result<Histogram<u64>>>,
-    pause: impl Future<Output = ()>,
-) -> anyhow::Result<()> {
+    pause: impl Future<Output = T>,
+) -> anyhow::Result<T> {
     tokio::select! {
-        () = pause => Ok(()),
+        paused = pause => Ok(paused),
         Some(ended) = drivers.join_next() => ended?.and_then(|_| anyhow::bail!("a connection ended early")),
     }
 }
@@ -175,6 +200,18 @@ mod tests {
         // Those that are answered just when it ends may count or not.
         assert!((4 * 49..=4 * 50).contains(&load.requests()), "{}", load.requests());
         assert!((1.0..1.1).contains(&load.quantile_ms(0.5)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_lasts_as_long_as_the_work_beside_it() {
+        let work = async {
+            sleep(Duration::from_millis(30)).await;
+            Ok("done")
+        };
+        let (load, done) = closed_loop_beside(vec![Slow { left: usize::MAX }], work).await.unwrap();
+        assert_eq!(done, "done");
+        assert_eq!(load.elapsed, Duration::from_millis(30));
+        assert!((29..=30).contains(&load.requests()), "{}", load.requests());
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,6 +19,8 @@ mod idle;
 
 mod catalog;
 
+mod copies;
+
 mod compare;
 
 mod contents;
@@ -119,6 +121,9 @@ enum What {
     /// Uploads on SQLite and MariaDB, in batches and one by one; sizes while Redis hangs
     Catalog,
 
+    /// Uploads to a group of two, with one copy before the answer and with both; a new storage that gets what others have
+    Copies,
+
     /// This program beside that of another commit, which is built first
     Compare {
         /// The other commit, or what git has for one
@@ -146,6 +151,7 @@ const ALL: &[Measure] = &[
     scale::measure,
     idle::measure,
     catalog::measure,
+    copies::measure,
 ];
 
 fn main() -> ExitCode {
@@ -170,6 +176,7 @@ fn run(what: What, options: &Options) -> anyhow::Result<()> {
         What::Stall => stall::measure,
         What::Scale => scale::measure,
         What::Catalog => catalog::measure,
+        What::Copies => copies::measure,
         What::All => return measure_all(&mut Bench::new(options)?),
         What::Compare { base, repository } => {
             let mut bench = Bench::new(options)?;

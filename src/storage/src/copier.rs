@@ -4,6 +4,7 @@
 mod attempt;
 mod pulled;
 mod rate;
+mod resumed;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::AtomicBool;

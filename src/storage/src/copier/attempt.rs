@@ -16,23 +16,28 @@ use tokio::task::spawn_blocking;
 
 use super::pulled::Pulled;
 use super::rate::Paced;
+use super::resumed;
 use crate::catalog::{LandedCopy, PendingCopy};
 use crate::commit::{Placed, conclude};
-use crate::digest::Digest;
+use crate::digest::{Digest, Received};
+use crate::layout::Place;
 use crate::metrics::StorageMetrics;
-use crate::pump::{Flow, Head, pump};
+use crate::pump::{BrokenOff, Flow, Head, Sink, pump};
 use crate::service::StorageService;
 use crate::upload::lost;
-use crate::volume::Incoming;
+use crate::volume::{Incoming, Reservation, StorePath};
 
 /// How long a file waits that could not be fetched: from the first to the second value, doubling.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
+/// From this size on, in bytes, what has come of a file is gone on with after a break or a restart. Smaller ones are there
+/// again sooner than it would take to look.
+const RESUMED_FROM: u64 = 64 * 1024 * 1024;
 /// The longest that a file waits which nobody gives: who has it may be back at any time.
 const ABSENCE: Duration = Duration::from_secs(15);
 
 /// Why a file was not fetched.
 #[derive(Debug, thiserror::Error)]
-enum CopyError {
+pub(super) enum CopyError {
     #[error(transparent)]
     Catalog(#[from] DbError),
     /// Whoever has it is away.
@@ -97,7 +102,12 @@ pub(super) async fn fulfil(service: &Arc<StorageService>, order: PendingCopy) {
             service.leftovers.notify_one();
             tracing::info!(file = %order.key, size = order.size, "copied");
         }
-        Ok(false) => tracing::debug!(file = %order.key, "a copy is not wanted any more"),
+        Ok(false) => {
+            tracing::debug!(file = %order.key, "a copy is not wanted any more");
+            if order.size >= RESUMED_FROM {
+                resumed::forget(service, &order).await;
+            }
+        }
         Err(error) => {
             metrics.failed_copies.inc();
             postpone(service, &order, &error).await;
@@ -157,33 +167,78 @@ async fn copy_from(
     order: &PendingCopy,
     holders: Vec<StorageClient>,
 ) -> Result<bool, CopyError> {
-    let PendingCopy { key, size, blake3, crc32, .. } = order;
-    let reservation = service.volume.reserve(*size)?;
-    let opened = Download::from_storages(holders, key, 0, 0, *blake3).await;
-    let download = opened.inspect_err(|error| service.doubt(error))?;
-    let mut pulled = Pulled::new(download);
-    if pulled.size() != *size {
-        let text = format!("{} bytes are offered, the catalog says {size}", pulled.size());
-        return Err(wrong(text, &pulled));
+    if order.size >= RESUMED_FROM {
+        return resumed::copy_from(service, order, holders).await;
     }
+    let reservation = service.volume.reserve(order.size)?;
+    let mut pulled = open(service, order, holders, 0).await?;
     let (place, _) = service.next_place(reservation.path()).await?;
-    let incoming = Incoming::new(reservation.path().clone(), place, *size);
-    let mut digest = Digest::default();
-    let flow = Flow { budget: &service.buffers, counters: &service.counters, digest: Some(&mut digest) };
-    let mut paced = Paced { supply: &mut pulled, rate: &service.fill_rate };
-    let pumped = pump(&mut paced, Head::default(), *size, incoming, flow).await;
-    service.peers.doubt_all(pulled.take_broken());
+    let incoming = Incoming::new(reservation.path().clone(), place, order.size);
+    let (pumped, received) = take(service, &mut pulled, incoming, Digest::default()).await;
     let incoming = pumped.map_err(|broken| broken.why)?;
-    let received = digest.finish();
-    if received.blake3 != *blake3 || received.crc32 != *crc32 {
+    if let Err(wrong) = compare(order, &received.finish(), &pulled) {
         let _ = spawn_blocking(move || incoming.remove()).await;
-        let text = format!("the bytes have BLAKE3 {}, the catalog says {blake3}", received.blake3);
-        return Err(wrong(text, &pulled));
+        return Err(wrong);
     }
     let (names, place) = incoming.hand_over();
-    let copy =
-        LandedCopy { key: key.clone(), blake3: *blake3, path_index: names.index(), path: place.path() };
-    let placed = Placed { key: key.clone(), names, place, reservation: Some(reservation) };
+    land(service, order, (names, place), reservation).await
+}
+
+/// Begins to fetch a file from `offset` on, of which there are bytes to come.
+pub(super) async fn open(
+    service: &StorageService,
+    order: &PendingCopy,
+    holders: Vec<StorageClient>,
+    offset: u64,
+) -> Result<Pulled, CopyError> {
+    let opened = Download::from_storages(holders, &order.key, offset, 0, order.blake3).await;
+    let pulled = Pulled::new(opened.inspect_err(|error| service.doubt(error))?);
+    let offered = offset.saturating_add(pulled.size());
+    if offered != order.size {
+        return Err(wrong(format!("{offered} bytes are offered, the catalog says {}", order.size), &pulled));
+    }
+    Ok(pulled)
+}
+
+/// Moves all that comes into the sink, with the checksums in passing.
+pub(super) async fn take<S: Sink>(
+    service: &StorageService,
+    pulled: &mut Pulled,
+    sink: S,
+    mut digest: Digest,
+) -> (Result<S, BrokenOff<S>>, Digest) {
+    let len = pulled.left();
+    let flow = Flow { budget: &service.buffers, counters: &service.counters, digest: Some(&mut digest) };
+    let mut paced = Paced { supply: &mut *pulled, rate: &service.fill_rate };
+    let pumped = pump(&mut paced, Head::default(), len, sink, flow).await;
+    service.peers.doubt_all(pulled.take_broken());
+    (pumped, digest)
+}
+
+/// Whether what came is the file.
+pub(super) fn compare(order: &PendingCopy, received: &Received, pulled: &Pulled) -> Result<(), CopyError> {
+    if received.blake3 == order.blake3 && received.crc32 == order.crc32 {
+        return Ok(());
+    }
+    let text = format!("the bytes have BLAKE3 {}, the catalog says {}", received.blake3, order.blake3);
+    Err(wrong(text, pulled))
+}
+
+/// The rows of a copy that is durable under its temporary name, and then its final name. `false`: it is not ordered any
+/// more, and gone.
+pub(super) async fn land(
+    service: &Arc<StorageService>,
+    order: &PendingCopy,
+    (names, place): (Arc<StorePath>, Place),
+    reservation: Reservation,
+) -> Result<bool, CopyError> {
+    let copy = LandedCopy {
+        key: order.key.clone(),
+        blake3: order.blake3,
+        path_index: names.index(),
+        path: place.path(),
+    };
+    let placed = Placed { key: order.key.clone(), names, place, reservation: Some(reservation) };
     let files = service.files.clone();
     // Begun it is finished, also by a stop.
     let landing = service.commits.spawn(async move {

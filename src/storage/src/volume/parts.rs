@@ -1,4 +1,4 @@
-//! Uploads that come in parts, as they lie on the disk: below each store path a folder with three files for each:
+//! Uploads that come in parts, and large copies from other storages, as they lie on the disk: below each store path a folder with three files for each:
 //! the bytes, how many of them are durable, and whose they are. They outlive every process; what they become in the
 //! end is a second name (a hard link) for the bytes at the file's place, so that nothing is lost whenever a crash
 //! comes. Every method blocks.
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use tnv_proto::{FileKey, Labels, NewUpload};
+use tnv_proto::{Checksum, FileKey, Labels, NewUpload};
 
 use super::journal::{make_folder, remove_if_there, sync_folder};
 use super::{PartWriter, StorePath, Volume, fresh, parts_lock, staging};
@@ -47,10 +47,20 @@ pub struct Parts {
 
 /// The files' common name: ids are no file names.
 pub(super) fn stem(key: &FileKey) -> String {
+    name_of(key, &[])
+}
+
+/// The common name of a copy's files. An upload of the key, for which clients ask, has another one.
+fn stem_of_copy(key: &FileKey, blake3: &Checksum) -> String {
+    name_of(key, &blake3.0)
+}
+
+fn name_of(key: &FileKey, more: &[u8]) -> String {
     let mut hasher = blake3::Hasher::new();
     for text in [key.app.as_str(), key.user.as_str(), key.file.as_str()] {
         hasher.update(text.as_bytes()).update(&[0]);
     }
+    hasher.update(more);
     let mut stem = hasher.finalize().to_hex().to_string();
     stem.truncate(32);
     stem
@@ -62,11 +72,29 @@ impl Parts {
     /// # Errors
     /// I/O errors.
     pub fn begin(path: &Arc<StorePath>, new: NewUpload) -> io::Result<Parts> {
+        let stem = stem(&new.key);
+        Parts::begin_as(path, stem, new)
+    }
+
+    /// Begins a copy, in this store path, of a file that another storage has.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn begin_copy(
+        path: &Arc<StorePath>,
+        key: FileKey,
+        size: u64,
+        blake3: &Checksum,
+    ) -> io::Result<Parts> {
+        let stem = stem_of_copy(&key, blake3);
+        Parts::begin_as(path, stem, NewUpload { key, size, labels: Labels::default(), ack_copies: 0 })
+    }
+
+    fn begin_as(path: &Arc<StorePath>, stem: String, new: NewUpload) -> io::Result<Parts> {
         let folder = path.root().join(FOLDER);
         if !folder.try_exists()? {
             make_folder(&folder, path.root())?;
         }
-        let stem = stem(&new.key);
         let parts = Parts { path: path.clone(), stem, new, offset: 0, touched: SystemTime::now() };
         let manifest = Manifest {
             app: parts.new.key.app.to_string(),
@@ -98,9 +126,20 @@ impl Parts {
     /// # Errors
     /// I/O errors.
     pub fn find(volume: &Volume, key: &FileKey) -> io::Result<Option<Parts>> {
-        let stem = stem(key);
+        Parts::find_as(volume, &stem(key), key)
+    }
+
+    /// What has come of a copy with this BLAKE3, in whichever store path it lies.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn find_copy(volume: &Volume, key: &FileKey, blake3: &Checksum) -> io::Result<Option<Parts>> {
+        Parts::find_as(volume, &stem_of_copy(key, blake3), key)
+    }
+
+    fn find_as(volume: &Volume, stem: &str, key: &FileKey) -> io::Result<Option<Parts>> {
         for path in volume.paths() {
-            if let Some(parts) = Parts::read(path, &stem)?.filter(|parts| parts.new.key == *key) {
+            if let Some(parts) = Parts::read(path, stem)?.filter(|parts| parts.new.key == *key) {
                 return Ok(Some(parts));
             }
         }
@@ -204,28 +243,44 @@ impl Parts {
     /// # Errors
     /// I/O errors.
     pub fn check(&self) -> io::Result<Received> {
-        let mut file = File::open(self.data_path())?;
+        let mut digest = Digest::default();
+        let len = self.read_into(&mut digest, u64::MAX)?;
+        if len != self.new.size {
+            return Err(invalid(format!("{len} of {} bytes are there", self.new.size)));
+        }
+        Ok(digest.finish())
+    }
+
+    /// Reads the bytes that are durable, and begins their checksums.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub(crate) fn digest(&self) -> io::Result<Digest> {
+        let mut digest = Digest::default();
+        let len = self.read_into(&mut digest, self.offset)?;
+        if len != self.offset {
+            return Err(invalid(format!("{len} of {} durable bytes are there", self.offset)));
+        }
+        Ok(digest)
+    }
+
+    /// Has the checksums taken of its bytes, `most` of them at most. How many there were.
+    fn read_into(&self, digest: &mut Digest, most: u64) -> io::Result<u64> {
+        let file = File::open(self.data_path())?;
         if self.path.is_shared() {
             fresh::forget_contents(&file)?;
         }
-        let mut digest = Digest::default();
+        let mut file = file.take(most);
         let mut buffer = vec![0; CHECK_BUFFER];
         let mut len = 0_u64;
         loop {
             let got = file.read(&mut buffer)?;
             if got == 0 {
-                break;
+                return Ok(len);
             }
             digest.update(&buffer[..got]);
             len += got as u64;
         }
-        if len != self.new.size {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("{len} of {} bytes are there", self.new.size),
-            ));
-        }
-        Ok(digest.finish())
     }
 
     /// Gives the bytes a second name: the temporary one of this place. Both are durable then.

@@ -1,10 +1,16 @@
 //! Groups whose storages have a copy of each file each.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tnv_common::config::WrittenPath;
 use tnv_proto::{Checksum, Command, Download, ErrorCode, Read, Request};
-use tnv_storage::Replication;
+use tnv_storage::{Config, Replication};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::lab::{Lab, Running, key, pattern, until, written};
 
@@ -19,8 +25,13 @@ impl Group {
     }
 
     pub(crate) async fn start(&self, name: &str) -> Running {
+        self.start_with(name, |_| {}).await
+    }
+
+    pub(crate) async fn start_with(&self, name: &str, change: impl FnOnce(&mut Config)) -> Running {
         let mut config = self.0.config.clone();
         config.store_paths = vec![self.path(name)];
+        change(&mut config);
         self.0.try_start_with(config).await.unwrap()
     }
 
@@ -156,6 +167,70 @@ async fn a_new_member_gets_what_was_there_before_it() {
     for n in 0..30 {
         assert!(two.download(&format!("file{n}")).await.unwrap() == pattern(2_000 * n, n as u8), "{n}");
     }
+    two.stop().await;
+}
+
+/// Passes connections on to a server, and counts the bytes that come back.
+async fn counting(server: SocketAddr, listener: TcpListener, counted: Arc<AtomicU64>) {
+    loop {
+        let (client, _) = listener.accept().await.unwrap();
+        let counted = counted.clone();
+        tokio::spawn(async move {
+            let (mut asks, mut takes) = client.into_split();
+            let (mut answers, mut hears) = TcpStream::connect(server).await.unwrap().into_split();
+            let forth = tokio::io::copy(&mut asks, &mut hears);
+            let back = async {
+                let mut buffer = vec![0; 64 * 1024];
+                loop {
+                    let got = answers.read(&mut buffer).await?;
+                    if got == 0 {
+                        return std::io::Result::Ok(());
+                    }
+                    counted.fetch_add(got as u64, Ordering::Relaxed);
+                    takes.write_all(&buffer[..got]).await?;
+                }
+            };
+            tokio::select! { _ = forth => {}, _ = back => {} }
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_copy_goes_on_where_it_was_after_a_restart() {
+    const LEN: usize = 96 << 20;
+    let group = Group::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let one = group.start_with("one", |config| config.advertise = address.to_string()).await;
+    let counted = Arc::new(AtomicU64::new(0));
+    tokio::spawn(counting(one.address, listener, counted.clone()));
+    one.upload("film", &pattern(LEN, 1)).await.unwrap();
+
+    let slow = group.start_with("two", |config| config.fill_rate = 16 << 20).await;
+    let folder = group.path("two").resolved.join(".tnv-parts");
+    let durable = || {
+        let entries = std::fs::read_dir(&folder).into_iter().flatten();
+        let offsets = entries
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|kind| kind == "offset"));
+        offsets
+            .map(|path| u64::from_be_bytes(std::fs::read(path).unwrap().try_into().unwrap()))
+            .max()
+            .unwrap_or(0)
+    };
+    until(|| durable() >= 32 << 20).await;
+    slow.stop().await;
+    let (before, came) = (durable(), counted.load(Ordering::Relaxed));
+    assert!(before < LEN as u64 && group.files("two").is_empty());
+
+    let two = group.start("two").await;
+    group.until_files(&["two"], 1).await;
+    until(|| group.orders() == 0).await;
+    let rest = counted.load(Ordering::Relaxed) - came;
+    assert!(rest < LEN as u64 - before + (1 << 20), "{rest} bytes came where {before} of {LEN} were there");
+    one.stop().await;
+    assert!(two.download("film").await.unwrap() == pattern(LEN, 1));
+    until(|| std::fs::read_dir(&folder).unwrap().next().is_none()).await;
     two.stop().await;
 }
 
