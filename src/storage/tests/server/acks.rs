@@ -29,7 +29,7 @@ impl Running {
     /// STORE: how many storages had the file when it was answered.
     async fn store(&self, file: &str, bytes: &[u8], ack_copies: u8) -> Result<u8, Failure> {
         let frame = Store(new_upload(file, bytes.len(), ack_copies)).to_frame();
-        let told = if file.len() % 2 == 0 { blake3_of(bytes) } else { Checksum::UNKNOWN };
+        let told = if file.len().is_multiple_of(2) { blake3_of(bytes) } else { Checksum::UNKNOWN };
         let reply = self.tell(&[&frame, bytes, &told.0].concat()).await?;
         Ok(Acknowledged::decode(&reply).unwrap().copies)
     }
