@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 
 pub(crate) use fleet::{Fleet, Work, drive};
 pub(crate) use latencies::{latencies, quantile_ms, record};
-pub(crate) use open::open_loop;
+pub(crate) use open::{open_loop, open_loop_beside};
 
 /// What one connection does over and over.
 pub(crate) trait Exchange: Send + 'static {
@@ -83,21 +83,6 @@ pub(crate) async fn closed_loop<E: Exchange>(
     let one_by_one = |connection| ask_one_by_one(connection, phase.clone());
     let drivers = connections.into_iter().map(one_by_one).collect();
     watch(drivers, &phase, window, at).await
-}
-
-/// A closed loop that lasts as long as other work does, all of it measured, and what the work comes to.
-///
-/// # Errors
-/// The first of any connection, or the work's.
-pub(crate) async fn closed_loop_beside<E: Exchange, T>(
-    connections: Vec<E>,
-    work: impl Future<Output = anyhow::Result<T>>,
-) -> anyhow::Result<(Load, T)> {
-    let phase = Arc::new(Phase::default());
-    let drivers =
-        connections.into_iter().map(|connection| ask_one_by_one(connection, phase.clone())).collect();
-    let (load, done) = measure(drivers, &phase, work, |_| {}).await?;
-    Ok((load, done?))
 }
 
 /// Sees connections through their phases, and adds up what they took.
@@ -200,18 +185,6 @@ mod tests {
         // Those that are answered just when it ends may count or not.
         assert!((4 * 49..=4 * 50).contains(&load.requests()), "{}", load.requests());
         assert!((1.0..1.1).contains(&load.quantile_ms(0.5)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_loop_lasts_as_long_as_the_work_beside_it() {
-        let work = async {
-            sleep(Duration::from_millis(30)).await;
-            Ok("done")
-        };
-        let (load, done) = closed_loop_beside(vec![Slow { left: usize::MAX }], work).await.unwrap();
-        assert_eq!(done, "done");
-        assert_eq!(load.elapsed, Duration::from_millis(30));
-        assert!((29..=30).contains(&load.requests()), "{}", load.requests());
     }
 
     #[tokio::test(start_paused = true)]

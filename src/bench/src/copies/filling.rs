@@ -11,15 +11,16 @@ use tokio::time::sleep;
 
 use crate::bench::Bench;
 use crate::cluster::Cluster;
-use crate::load::{Load, closed_loop_beside};
+use crate::load::{Load, open_loop_beside};
 use crate::report::{Goal, Target};
 use crate::table::{Table, number};
 use crate::wire::Downloads;
 
 /// The length of small files, in bytes.
 const SMALL: u64 = 64 * 1024;
-/// Clients who read small files meanwhile.
+/// Clients who read small files meanwhile, and how many in a second.
 const CLIENTS: usize = 8;
+const PER_SECOND: f64 = 500.0;
 /// Of what cp copies in a second.
 const RATE: f64 = 0.4;
 /// Of the clients' 99th percentile without it.
@@ -77,6 +78,7 @@ fn play(
     contents: &Contents,
     keys: &[FileKey],
 ) -> anyhow::Result<Round> {
+    bench.warm()?;
     let copied = copy(bench, &cluster.store())?;
     rustix::fs::sync();
     let window = bench.window().measured;
@@ -85,6 +87,7 @@ fn play(
         Ok(())
     };
     let (alone, ()) = read(bench, cluster, keys, pause)?;
+    bench.warm()?;
     rustix::fs::sync();
     let begun = Instant::now();
     let store = cluster.add_storage(&["replication=copies"])?;
@@ -121,7 +124,7 @@ fn read<T>(
         for _ in 0..CLIENTS {
             connections.push(Downloads::connect(storage, requests.clone(), SMALL).await?);
         }
-        closed_loop_beside(connections, beside).await
+        open_loop_beside(connections, PER_SECOND, beside).await
     })
 }
 
@@ -173,7 +176,7 @@ fn report(contents: &Contents, rounds: &[Round]) -> Part {
         ]);
     }
     let title = format!(
-        "A new storage gets {} files of {SMALL} bytes and two of {} MiB, while {CLIENTS} clients read",
+        "A new storage gets {} files of {SMALL} bytes and two of {} MiB, while {CLIENTS} clients read {PER_SECOND} in a second",
         contents.small,
         contents.large >> 20
     );

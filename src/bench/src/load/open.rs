@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::timer::{PreciseTimer, Timer};
-use super::{Edge, Exchange, Load, Phase, Window, latencies, record, watch};
+use super::{Edge, Exchange, Load, Phase, Window, latencies, measure, record, watch};
 
 /// Sends `per_second` requests over the connections, each when it is due or, if all connections are busy then, as soon
 /// as one is free. A latency is counted from the moment a request was due: one that had to wait for the answers to
@@ -24,11 +25,33 @@ pub(crate) async fn open_loop<E: Exchange>(
     window: Window,
     at: impl FnMut(Edge),
 ) -> anyhow::Result<Load> {
-    let mut pairs = Vec::new();
-    for connection in connections {
-        pairs.push((connection, PreciseTimer::new()?));
-    }
-    open_loop_with(pairs, per_second, window, at).await
+    open_loop_with(with_timers(connections)?, per_second, window, at).await
+}
+
+/// The same for as long as other work lasts, all of it measured, and what the work comes to.
+///
+/// # Errors
+/// As [`open_loop`], and the work's.
+pub(crate) async fn open_loop_beside<E: Exchange, R>(
+    connections: Vec<E>,
+    per_second: f64,
+    work: impl Future<Output = anyhow::Result<R>>,
+) -> anyhow::Result<(Load, R)> {
+    beside_with(with_timers(connections)?, per_second, work).await
+}
+
+async fn beside_with<E: Exchange, T: Timer, R>(
+    connections: Vec<(E, T)>,
+    per_second: f64,
+    work: impl Future<Output = anyhow::Result<R>>,
+) -> anyhow::Result<(Load, R)> {
+    let (drivers, phase) = begin(connections, per_second)?;
+    let (load, done) = measure(drivers, &phase, work, |_| {}).await?;
+    Ok((load, done?))
+}
+
+fn with_timers<E>(connections: Vec<E>) -> anyhow::Result<Vec<(E, PreciseTimer)>> {
+    connections.into_iter().map(|connection| Ok((connection, PreciseTimer::new()?))).collect()
 }
 
 async fn open_loop_with<E: Exchange, T: Timer>(
@@ -37,11 +60,20 @@ async fn open_loop_with<E: Exchange, T: Timer>(
     window: Window,
     at: impl FnMut(Edge),
 ) -> anyhow::Result<Load> {
+    let (drivers, phase) = begin(connections, per_second)?;
+    watch(drivers, &phase, window, at).await
+}
+
+type Drivers = JoinSet<anyhow::Result<Histogram<u64>>>;
+
+fn begin<E: Exchange, T: Timer>(
+    connections: Vec<(E, T)>,
+    per_second: f64,
+) -> anyhow::Result<(Drivers, Arc<Phase>)> {
     let phase = Arc::new(Phase::default());
     let schedule = Arc::new(Schedule::new(Instant::now(), per_second)?);
     let when_due = |(connection, timer)| ask_when_due(connection, timer, schedule.clone(), phase.clone());
-    let drivers = connections.into_iter().map(when_due).collect();
-    watch(drivers, &phase, window, at).await
+    Ok((connections.into_iter().map(when_due).collect(), phase))
 }
 
 async fn ask_when_due<E: Exchange, T: Timer>(

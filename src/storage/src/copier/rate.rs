@@ -9,6 +9,9 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::pump::Supply;
 
+/// How much time that was not made use of counts later: sleeps end late, by a millisecond and more.
+const CREDIT: Duration = Duration::from_millis(50);
+
 /// Bytes in a second that all copies may take together, as long as it is on.
 #[derive(Debug)]
 pub(crate) struct Rate {
@@ -35,12 +38,15 @@ impl Rate {
             return;
         }
         let cost = Duration::from_secs_f64(bytes as f64 / self.per_second as f64);
+        let now = Instant::now();
         let until = {
             let mut paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);
-            *paid = (*paid).max(Instant::now()) + cost;
+            *paid = (*paid).max(now.checked_sub(CREDIT).unwrap_or(now)) + cost;
             *paid
         };
-        sleep_until(until).await;
+        if until > now {
+            sleep_until(until).await;
+        }
     }
 }
 
@@ -70,17 +76,31 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    async fn read(rate: &Rate, len: usize, times: usize) {
+        let mut buffer = vec![0; len];
+        for _ in 0..times {
+            Paced { supply: &mut Endless, rate }.read_some(&mut buffer).await.unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn two_at_once_get_the_rate_together() {
         let rate = Rate::new(40_000);
-        let read = async |times: usize| {
-            for _ in 0..times {
-                Paced { supply: &mut Endless, rate: &rate }.read_some(&mut [0; 500]).await.unwrap();
-            }
-        };
         rate.turn(true);
         let begun = Instant::now();
-        tokio::join!(read(4), read(4));
-        assert!(begun.elapsed() >= Duration::from_millis(100));
+        tokio::join!(read(&rate, 500, 40), read(&rate, 500, 40));
+        // A second, less what may be caught up with.
+        let took = begun.elapsed();
+        assert!((Duration::from_millis(950)..=Duration::from_millis(1_001)).contains(&took), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pieces_that_take_less_than_a_timer_can_tell_get_the_whole_rate() {
+        let rate = Rate::new(100_000_000);
+        rate.turn(true);
+        let begun = Instant::now();
+        read(&rate, 16_384, 6_104).await;
+        let took = begun.elapsed();
+        assert!((Duration::from_millis(950)..=Duration::from_millis(1_001)).contains(&took), "{took:?}");
     }
 }

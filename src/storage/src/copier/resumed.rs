@@ -86,7 +86,7 @@ async fn pull(
 ) -> Result<(), CopyError> {
     let mut pulled = open(service, order, holders, parts.offset()).await?;
     let opened = parts.clone();
-    let writer = blocking(parts.path(), move || opened.writer()).await?;
+    let writer = blocking(parts.path(), move || opened.writer()).await?.leaving_cache();
     let (pumped, digest) = take(service, &mut pulled, writer, digest).await;
     let complete = pumped.is_ok();
     let (writer, why) = match pumped {

@@ -2,8 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+
+use rustix::fs::{Advice, fadvise};
 use tnv_common::disk::drop_aside;
 
 use super::{StorePath, staging};
@@ -20,6 +23,8 @@ pub struct PartWriter {
     files: Option<Files>,
     offset: u64,
     unsynced: u64,
+    /// Whether what is durable leaves the page cache, in favour of what clients read.
+    leaves_cache: bool,
     /// A write or a sync failed. The system tells that once: the next sync may succeed although the bytes are lost.
     failed: bool,
 }
@@ -44,8 +49,15 @@ impl PartWriter {
             files: Some(Files { data, offset: offset_file }),
             offset,
             unsynced: 0,
+            leaves_cache: false,
             failed: false,
         }
+    }
+
+    /// The same, for bytes that nobody is about to read.
+    pub(crate) fn leaving_cache(mut self) -> PartWriter {
+        self.leaves_cache = true;
+        self
     }
 
     /// Bytes that are durable.
@@ -72,6 +84,10 @@ impl PartWriter {
         let offset = self.offset + self.unsynced;
         files.offset.write_all_at(&offset.to_be_bytes(), 0)?;
         files.offset.sync_data()?;
+        if self.leaves_cache {
+            // Advice: where it is not taken, nothing is lost.
+            let _ = fadvise(&files.data, self.offset, NonZeroU64::new(self.unsynced), Advice::DontNeed);
+        }
         self.offset = offset;
         self.unsynced = 0;
         Ok(())
