@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod args;
+pub mod background;
 pub mod batch;
 pub mod cache;
 pub mod clients;

@@ -8,6 +8,7 @@
 //! replica and goes on at another one in mid-file.
 
 mod config;
+mod copies;
 mod server;
 mod service;
 

@@ -16,6 +16,7 @@ use hyper::{HeaderMap, Method, Response, StatusCode};
 use tnv_client::{ClientError, Parts, new_file_id};
 use tnv_proto::{AppId, Attributes, Checksum, FileKey, UploadProgress, UserId};
 
+use crate::copies;
 use crate::service::Gateway;
 use crate::unfinished::Unfinished;
 use crate::upload::{check_size, labels};
@@ -84,6 +85,7 @@ pub(crate) async fn create(
     check_size(gateway, size)?;
     let (name, content_type) = metadata::labels(text(headers, METADATA)?).map_err(Refusal::bad)?;
     let labels = labels(&name, &content_type)?;
+    let client = copies::client(gateway, headers)?;
     let first = match payload.is_empty() {
         true => None,
         false => Some(Part::of(request, &payload, 0, size)?),
@@ -91,7 +93,7 @@ pub(crate) async fn create(
     let key = FileKey { app: app.clone(), user: user.clone(), file: new_file_id(user) };
     // Until its address is told nobody could go on with it.
     let unfinished = Unfinished::new(&gateway.client, &key);
-    let mut parts = match gateway.client.begin(&key, size, &labels).await {
+    let mut parts = match client.begin(&key, size, &labels).await {
         Ok(parts) => parts,
         Err(error) => {
             unfinished.keep();
@@ -104,11 +106,11 @@ pub(crate) async fn create(
         unfinished.forget().await;
         return Err(refusal);
     }
+    let mut response = empty(StatusCode::CREATED);
     let progress = parts.progress();
     if progress.offset == progress.size {
-        finish(parts, &key).await?;
+        copies::tell(response.headers_mut(), finish(parts, &key).await?);
     }
-    let mut response = empty(StatusCode::CREATED);
     put(response.headers_mut(), LOCATION, &gateway.owner.path("tus", &key));
     tell(response.headers_mut(), progress);
     unfinished.keep();
@@ -196,11 +198,11 @@ pub(crate) async fn append(
         Broken::Refused(refusal) => refusal,
         Broken::Failed(error) => Refusal::received(&error, key, "ask with HEAD where to go on"),
     })?;
+    let mut response = empty(StatusCode::NO_CONTENT);
     let progress = parts.progress();
     if progress.offset == progress.size {
-        finish(parts, key).await?;
+        copies::tell(response.headers_mut(), finish(parts, key).await?);
     }
-    let mut response = empty(StatusCode::NO_CONTENT);
     tell(response.headers_mut(), progress);
     Ok(response)
 }
@@ -248,9 +250,10 @@ fn is_gone(error: &ClientError) -> bool {
     matches!(error, ClientError::Local { source, .. } if source.kind() == ErrorKind::UnexpectedEof)
 }
 
-async fn finish(parts: Parts, key: &FileKey) -> Result<(), Refusal> {
+/// Makes a file of an upload that is complete: how many storages have it, 0 = not told.
+async fn finish(parts: Parts, key: &FileKey) -> Result<u8, Refusal> {
     match parts.finish(Checksum::UNKNOWN).await {
-        Ok(_) => Ok(()),
+        Ok(stored) => Ok(stored.copies),
         Err(error) => Err(Refusal::upload(&error, key)),
     }
 }

@@ -3,13 +3,14 @@
 use hyper::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue, LOCATION};
 use hyper::http::request::Parts as Head;
 use hyper::{HeaderMap, Response, StatusCode};
-use tnv_client::{Client, ClientError, Parts, Source, new_file_id};
-use tnv_proto::{AppId, Attributes, Checksum, FileKey, Labels, UserId};
+use tnv_client::{Client, ClientError, Parts, Source, Stored, new_file_id};
+use tnv_proto::{Acknowledged, AppId, Checksum, FileKey, Labels, UserId};
 use tnv_web::answer::json;
 use tnv_web::form::{self, Boundary, FormFile};
 use tnv_web::query::Query;
 use tnv_web::{Body, Payload, Refusal, media};
 
+use crate::copies;
 use crate::files::Files;
 use crate::service::Gateway;
 use crate::unfinished::Unfinished;
@@ -32,18 +33,19 @@ pub(crate) async fn create(
     payload: Payload,
 ) -> Result<Response<Body>, Refusal> {
     let length = length(&request.headers, &payload)?;
+    let client = copies::client(gateway, &request.headers)?;
     let _uploading = payload.counted();
     let new = read(gateway, request, payload, length).await?;
     check_size(gateway, new.source.size())?;
     let labels = labels(&new.name, &new.content_type)?;
     let key = FileKey { app: app.clone(), user: user.clone(), file: new_file_id(user) };
     let stored = if request.headers.contains_key(EXPECT) {
-        store_asked(&gateway.client, &key, &labels, new.source).await
+        store_asked(&client, &key, &labels, new.source).await
     } else {
-        gateway.client.store(&key, &labels, new.source).await
+        store(&client, &key, &labels, new.source).await
     };
-    let attributes = stored.map_err(|error| Refusal::received(&error, &key, NOTHING_STORED))?;
-    created(gateway, &key, &attributes)
+    let stored = stored.map_err(|error| Refusal::received(&error, &key, NOTHING_STORED))?;
+    created(gateway, &key, &stored)
 }
 
 /// Answers a DELETE.
@@ -109,6 +111,16 @@ async fn read(gateway: &Gateway, request: &Head, payload: Payload, length: u64) 
     Ok(NewFile { name, content_type: content_type.to_owned(), source })
 }
 
+async fn store(
+    client: &Client,
+    key: &FileKey,
+    labels: &Labels,
+    source: Source,
+) -> Result<Acknowledged, ClientError> {
+    let Stored { attributes, copies, .. } = client.store_and_locate(key, labels, source).await?;
+    Ok(Acknowledged { attributes, copies })
+}
+
 /// Stores a file whose client waits for "100 Continue": that is said at the body's first read, so a storage must have
 /// agreed before it.
 async fn store_asked(
@@ -116,7 +128,7 @@ async fn store_asked(
     key: &FileKey,
     labels: &Labels,
     source: Source,
-) -> Result<Attributes, ClientError> {
+) -> Result<Acknowledged, ClientError> {
     let unfinished = Unfinished::new(client, key);
     let stored = match client.begin(key, source.size(), labels).await {
         Ok(parts) => store_parts(parts, source).await,
@@ -132,19 +144,20 @@ async fn store_asked(
     stored
 }
 
-async fn store_parts(mut parts: Parts, source: Source) -> Result<Attributes, ClientError> {
+async fn store_parts(mut parts: Parts, source: Source) -> Result<Acknowledged, ClientError> {
     if source.size() > 0 {
         parts.append(source).await?;
     }
-    Ok(parts.finish(Checksum::UNKNOWN).await?.attributes)
+    parts.finish(Checksum::UNKNOWN).await
 }
 
-fn created(gateway: &Gateway, key: &FileKey, attributes: &Attributes) -> Result<Response<Body>, Refusal> {
-    let view = FileView::new(key, attributes, &gateway.owner);
+fn created(gateway: &Gateway, key: &FileKey, stored: &Acknowledged) -> Result<Response<Body>, Refusal> {
+    let view = FileView::new(key, &stored.attributes, &gateway.owner);
     let mut response = json(&view)?;
     *response.status_mut() = StatusCode::CREATED;
     if let Ok(location) = HeaderValue::from_str(view.url()) {
         response.headers_mut().insert(LOCATION, location);
     }
+    copies::tell(response.headers_mut(), stored.copies);
     Ok(response)
 }

@@ -95,6 +95,8 @@ pub struct Config {
     pub replication: Replication,
     /// How many files are fetched from other storages of the group at once.
     pub copy_parallel: usize,
+    /// How far the threads that move their bytes stand back: what their nice value is raised by, 0 to 19.
+    pub copy_niceness: u8,
     /// How many storages are to have an upload when it is answered.
     pub ack: AckPolicy,
     /// Bytes per second that they may take together while the storage fills; 0 = no limit.
@@ -147,6 +149,7 @@ impl Config {
                     .map(|choice| (choice.as_str(), choice)),
             ),
             copy_parallel: settings.number("copy_parallel", 4, 1..=1_000) as usize,
+            copy_niceness: settings.number("copy_niceness", 10, 0..=19),
             ack: AckPolicy {
                 copies: settings.number("ack_copies", 1, 1..=16),
                 strict: settings.flag("ack_strict", false),

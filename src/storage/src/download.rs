@@ -259,6 +259,7 @@ mod tests {
             row_lease: std::time::Duration::ZERO,
             ack: crate::config::AckPolicy { copies: 1, strict: false },
             held: Arc::default(),
+            background: None,
             fill_rate: crate::copier::Rate::new(0),
         };
         let key = FileKey::new("a", "b", "c").unwrap();

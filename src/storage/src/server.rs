@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tnv_client::{IdClient, Options};
 use tnv_common::admin::Admin;
+use tnv_common::background::Background;
 use tnv_common::cache::CacheConfig;
 use tnv_common::database::DbError;
 use tnv_common::server::{Admission, BindError, bind, serve};
@@ -74,6 +75,9 @@ pub enum StartError {
         /// The identity in its mark.
         storage: String,
     },
+    /// Its threads.
+    #[error("cannot start threads: {0}; see the limits of the system (ulimit -u)")]
+    Threads(#[source] std::io::Error),
     /// The process is going down.
     #[error("interrupted")]
     Interrupted,
@@ -128,9 +132,12 @@ impl Storage {
             let intake = Intake::new(path.clone(), files.clone(), config.group.to_string(), commits.clone());
             (path.index(), intake)
         };
+        let replicates = config.replication == Replication::Copies;
+        let background = replicates.then(|| Background::start(config.copy_niceness)).transpose();
         let peers = Peers::new(catalog.clone(), volume.owner().storage.clone(), &config.trackers);
         let service = Arc::new(StorageService {
-            replicates: config.replication == Replication::Copies,
+            replicates,
+            background: background.map_err(StartError::Threads)?,
             peers: Arc::new(peers),
             ack: config.ack,
             held: Arc::new(Held::default()),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
+use tnv_common::background::Background;
 use tnv_common::connection::{Connection, Interrupt, Reply};
 use tnv_common::server::Service;
 use tnv_proto::{
@@ -52,6 +53,8 @@ pub(crate) struct StorageService {
     pub(crate) held: Arc<Held>,
     /// How long rows are good that storages of a group of copies remember.
     pub(crate) row_lease: Duration,
+    /// Where bytes of copies are moved, where there are any.
+    pub(crate) background: Option<Background>,
     /// How fast files may come while it fills.
     pub(crate) fill_rate: Rate,
     /// Wakes the copier of files that this storage lacks.

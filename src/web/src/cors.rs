@@ -9,10 +9,11 @@ use hyper::header::{
 
 const EXPOSED: &str = "Content-Range, Accept-Ranges, ETag, Content-Length, Content-Disposition, Location, \
                        Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm, \
-                       Upload-Offset, Upload-Length, Upload-Expires, Upload-Metadata";
+                       Upload-Offset, Upload-Length, Upload-Expires, Upload-Metadata, Tnv-Copies";
 const ALLOWED: &str = "Range, If-Range, If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, \
                        Content-Type, Content-Disposition, Tus-Resumable, Upload-Length, Upload-Offset, \
-                       Upload-Metadata, Upload-Checksum, X-HTTP-Method-Override, X-Requested-With";
+                       Upload-Metadata, Upload-Checksum, X-HTTP-Method-Override, X-Requested-With, \
+                       Tnv-Ack-Copies";
 /// Seconds that a browser may remember a preflight's answer: a day.
 const MAX_AGE: &str = "86400";
 

@@ -81,6 +81,23 @@ async fn an_upload_in_parts_becomes_a_file() {
 }
 
 #[tokio::test]
+async fn how_many_storages_are_to_have_a_file_is_told_with_its_last_part() {
+    let (_cluster, gateway) = with_gateway().await;
+    let fields = [TUS, "Upload-Length: 8", "Tnv-Ack-Copies: 3"];
+    let created = send(gateway.address, "POST", "/tus/", &fields, b"").await;
+    let path = created.header("location").unwrap();
+    for (offset, copies) in [(0, None), (4, Some("3"))] {
+        let answer = patch(&gateway, path, offset, &[], b"part").await;
+        assert_eq!((answer.status, answer.header("tnv-copies")), (204, copies));
+    }
+    let whole = [&fields[..], &[PART]].concat();
+    let answer = send(gateway.address, "POST", "/tus/", &whole, b"the file").await;
+    assert_eq!((answer.status, answer.header("tnv-copies")), (201, Some("3")));
+    let fields = [TUS, "Upload-Length: 8", "Tnv-Ack-Copies: 99"];
+    assert_eq!(send(gateway.address, "POST", "/tus/", &fields, b"").await.status, 400);
+}
+
+#[tokio::test]
 async fn an_upload_without_labels_that_are_known_tells_none() {
     let (cluster, gateway) = with_gateway().await;
     let bare = create(&gateway, 5, "").await;

@@ -51,6 +51,17 @@ async fn a_file_is_created_and_comes_back() {
 }
 
 #[tokio::test]
+async fn how_many_storages_are_to_have_a_file_is_passed_on_and_told() {
+    let (_cluster, gateway) = with_gateway().await;
+    let answer = send(gateway.address, "POST", "/files", &["Tnv-Ack-Copies: 2"], b"bytes").await;
+    assert_eq!((answer.status, answer.header("tnv-copies")), (201, Some("2")));
+    for bad in ["0", "17", "-1", "two", ""] {
+        let answer = send(gateway.address, "POST", "/files", &[&format!("Tnv-Ack-Copies: {bad}")], b"").await;
+        assert_eq!((answer.status, answer.header("tnv-copies")), (400, None), "{bad}");
+    }
+}
+
+#[tokio::test]
 async fn names_and_types_come_from_where_they_are_told() {
     let (cluster, gateway) = with_gateway().await;
     for (path, fields, name, content_type) in [
@@ -171,13 +182,14 @@ async fn a_body_that_stands_still_is_given_up() {
 #[tokio::test]
 async fn a_client_that_asks_first_is_told_to_go_on_only_if_a_storage_agrees() {
     let (cluster, gateway) = with_gateway().await;
-    let fields = ["Content-Length: 5", "Expect: 100-continue"];
+    let fields = ["Content-Length: 5", "Expect: 100-continue", "Tnv-Ack-Copies: 4"];
     let mut connection = Connection::open(gateway.address).await;
     connection.request("POST", "/files", &fields).await;
     assert_eq!(connection.head().await.status, 100);
     connection.send("hello").await;
-    assert_eq!(cluster.uploaded(&id(&connection.answer().await)).unwrap().1, b"hello");
-    assert_eq!(cluster.kept(), (1, 0));
+    let answer = connection.answer().await;
+    assert_eq!(cluster.uploaded(&id(&answer)).unwrap().1, b"hello");
+    assert_eq!((cluster.kept(), answer.header("tnv-copies")), ((1, 0), Some("4")));
 
     for (code, status) in [(ErrorCode::NO_SPACE, 507), (ErrorCode::TOO_LARGE, 413)] {
         cluster.fault(|faults| faults.writes = Some(code));

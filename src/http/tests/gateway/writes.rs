@@ -6,8 +6,9 @@ use std::sync::Mutex;
 
 use bytes::BytesMut;
 use tnv_proto::{
-    Append, Attributes, Begin, Checksum, Command, ErrorCode, Failure, FileKey, FileList, Finish, Header,
-    KnownUpload, Labels, List, ListOrder, NewUpload, NewUploadFixed, Request, Store, UploadProgress,
+    Acknowledged, Append, Attributes, Begin, Checksum, Command, ErrorCode, Failure, FileKey, FileList,
+    Finish, Header, KnownUpload, Labels, List, ListOrder, NewUpload, NewUploadFixed, Request, Store,
+    UploadProgress,
 };
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -20,6 +21,7 @@ pub(crate) const EXPIRES_MS: i64 = 784_111_777_500;
 /// An upload in parts.
 pub(crate) struct Pending {
     labels: Labels,
+    ack_copies: u8,
     size: u64,
     bytes: Vec<u8>,
 }
@@ -60,11 +62,12 @@ pub(crate) async fn receive(
 async fn receive_file(stream: &mut TcpStream, state: &Mutex<State>) -> io::Result<Result<BytesMut, Failure>> {
     let fixed = NewUploadFixed::decode(&bytes(stream, NewUploadFixed::LEN).await?).unwrap();
     let labels = bytes(stream, fixed.labels_len()).await?;
-    let NewUpload { key, size, labels, .. } = fixed.with_labels(&labels).unwrap();
+    let NewUpload { key, size, labels, ack_copies } = fixed.with_labels(&labels).unwrap();
     let contents = bytes(stream, size as usize).await?;
     bytes(stream, Store::TRAILER_LEN).await?;
     let mut reply = BytesMut::new();
-    state.lock().unwrap().store(&key, &labels, contents).encode(&mut reply);
+    let attributes = state.lock().unwrap().store(&key, &labels, contents);
+    Acknowledged { attributes, copies: ack_copies }.encode(&mut reply);
     Ok(Ok(reply))
 }
 
@@ -112,8 +115,8 @@ pub(crate) fn answer(command: Command, body: &[u8], state: &mut State) -> Option
         Command::Begin => match fault {
             Some(code) => Err(refuse(code)),
             None => {
-                let Begin(NewUpload { key, size, labels, .. }) = Begin::decode(body).unwrap();
-                let pending = Pending { labels, size, bytes: Vec::new() };
+                let Begin(NewUpload { key, size, labels, ack_copies }) = Begin::decode(body).unwrap();
+                let pending = Pending { labels, ack_copies, size, bytes: Vec::new() };
                 pending.progress().encode(&mut reply);
                 state.writes.pending.insert(key, pending);
                 Ok(())
@@ -149,19 +152,25 @@ pub(crate) fn answer(command: Command, body: &[u8], state: &mut State) -> Option
     Some(done.map(|()| reply))
 }
 
-fn finish(key: &FileKey, state: &mut State) -> Result<Attributes, Failure> {
+fn finish(key: &FileKey, state: &mut State) -> Result<Acknowledged, Failure> {
     if let Some(code) = state.faults.finishes {
         return Err(refuse(code));
     }
     match state.writes.pending.remove(key) {
         Some(pending) if pending.bytes.len() as u64 == pending.size => {
-            Ok(state.store(key, &pending.labels, pending.bytes))
+            let copies = pending.ack_copies;
+            Ok(Acknowledged { attributes: state.store(key, &pending.labels, pending.bytes), copies })
         }
         Some(pending) => {
             state.writes.pending.insert(key.clone(), pending);
             Err(refuse(ErrorCode::CONFLICT))
         }
-        None => state.files.get(key).cloned().ok_or_else(|| refuse(ErrorCode::NOT_FOUND)),
+        None => {
+            let stored = state.files.get(key).cloned();
+            stored
+                .map(|attributes| Acknowledged { attributes, copies: 0 })
+                .ok_or_else(|| refuse(ErrorCode::NOT_FOUND))
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use tnv_common::connection::Interrupt;
 use tnv_common::database::DbError;
 use tnv_proto::{ErrorCode, Failure};
 use tokio::task::spawn_blocking;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::pulled::Pulled;
 use super::rate::Paced;
@@ -171,12 +172,11 @@ async fn copy_from(
         return resumed::copy_from(service, order, holders).await;
     }
     let reservation = service.volume.reserve(order.size)?;
-    let mut pulled = open(service, order, holders, 0).await?;
     let (place, _) = service.next_place(reservation.path()).await?;
     let incoming = Incoming::new(reservation.path().clone(), place, order.size);
-    let (pumped, received) = take(service, &mut pulled, incoming, Digest::default()).await;
-    let incoming = pumped.map_err(|broken| broken.why)?;
-    if let Err(wrong) = compare(order, &received.finish(), &pulled) {
+    let Fetched { sink, received, senders } = fetch(service, order, holders, Begun::with(incoming)).await?;
+    let incoming = sink.map_err(|broken| broken.why)?;
+    if let Err(wrong) = compare(order, &received, &senders) {
         let _ = spawn_blocking(move || incoming.remove()).await;
         return Err(wrong);
     }
@@ -184,44 +184,76 @@ async fn copy_from(
     land(service, order, (names, place), reservation).await
 }
 
-/// Begins to fetch a file from `offset` on, of which there are bytes to come.
-pub(super) async fn open(
+/// Where a file goes, and what is there of it.
+pub(super) struct Begun<S> {
+    pub(super) sink: S,
+    pub(super) offset: u64,
+    /// Of the bytes before the offset.
+    pub(super) digest: Digest,
+}
+
+impl<S> Begun<S> {
+    /// Nothing is there yet.
+    fn with(sink: S) -> Begun<S> {
+        Begun { sink, offset: 0, digest: Digest::default() }
+    }
+}
+
+/// A file that has come, or as much of it as came.
+pub(super) struct Fetched<S> {
+    pub(super) sink: Result<S, BrokenOff<S>>,
+    pub(super) received: Received,
+    /// The addresses of those whose bytes are among these.
+    pub(super) senders: Vec<String>,
+}
+
+/// Moves what is missing of a file into the sink, with the checksums in passing. It takes no lock and reads no row, and so
+/// stands back behind what clients wait for.
+pub(super) async fn fetch<S: Sink>(
+    service: &Arc<StorageService>,
+    order: &PendingCopy,
+    holders: Vec<StorageClient>,
+    begun: Begun<S>,
+) -> Result<Fetched<S>, CopyError> {
+    let (owner, order) = (service.clone(), order.clone());
+    let fetching = async move { fetch_here(&owner, &order, holders, begun).await };
+    match &service.background {
+        Some(background) => {
+            AbortOnDropHandle::new(background.handle().spawn(fetching)).await.map_err(lost)?
+        }
+        None => fetching.await,
+    }
+}
+
+async fn fetch_here<S: Sink>(
     service: &StorageService,
     order: &PendingCopy,
     holders: Vec<StorageClient>,
-    offset: u64,
-) -> Result<Pulled, CopyError> {
+    begun: Begun<S>,
+) -> Result<Fetched<S>, CopyError> {
+    let Begun { sink, offset, mut digest } = begun;
     let opened = Download::from_storages(holders, &order.key, offset, 0, order.blake3).await;
-    let pulled = Pulled::new(opened.inspect_err(|error| service.doubt(error))?);
+    let mut pulled = Pulled::new(opened.inspect_err(|error| service.doubt(error))?);
     let offered = offset.saturating_add(pulled.size());
     if offered != order.size {
-        return Err(wrong(format!("{offered} bytes are offered, the catalog says {}", order.size), &pulled));
+        let text = format!("{offered} bytes are offered, the catalog says {}", order.size);
+        return Err(wrong(text, pulled.senders()));
     }
-    Ok(pulled)
-}
-
-/// Moves all that comes into the sink, with the checksums in passing.
-pub(super) async fn take<S: Sink>(
-    service: &StorageService,
-    pulled: &mut Pulled,
-    sink: S,
-    mut digest: Digest,
-) -> (Result<S, BrokenOff<S>>, Digest) {
     let len = pulled.left();
     let flow = Flow { budget: &service.buffers, counters: &service.counters, digest: Some(&mut digest) };
-    let mut paced = Paced { supply: &mut *pulled, rate: &service.fill_rate };
-    let pumped = pump(&mut paced, Head::default(), len, sink, flow).await;
+    let mut paced = Paced { supply: &mut pulled, rate: &service.fill_rate };
+    let sink = pump(&mut paced, Head::default(), len, sink, flow).await;
     service.peers.doubt_all(pulled.take_broken());
-    (pumped, digest)
+    Ok(Fetched { sink, received: digest.finish(), senders: pulled.senders().to_vec() })
 }
 
 /// Whether what came is the file.
-pub(super) fn compare(order: &PendingCopy, received: &Received, pulled: &Pulled) -> Result<(), CopyError> {
+pub(super) fn compare(order: &PendingCopy, received: &Received, senders: &[String]) -> Result<(), CopyError> {
     if received.blake3 == order.blake3 && received.crc32 == order.crc32 {
         return Ok(());
     }
     let text = format!("the bytes have BLAKE3 {}, the catalog says {}", received.blake3, order.blake3);
-    Err(wrong(text, pulled))
+    Err(wrong(text, senders))
 }
 
 /// The rows of a copy that is durable under its temporary name, and then its final name. `false`: it is not ordered any
@@ -253,9 +285,9 @@ pub(super) async fn land(
 }
 
 /// What came is not the file.
-fn wrong(text: String, pulled: &Pulled) -> CopyError {
+fn wrong(text: String, senders: &[String]) -> CopyError {
     StorageMetrics::global().wrong_copies.inc();
-    CopyError::Wrong { text, from: pulled.senders().to_vec() }
+    CopyError::Wrong { text, from: senders.to_vec() }
 }
 
 #[cfg(test)]

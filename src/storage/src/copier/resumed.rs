@@ -8,7 +8,7 @@ use tnv_client::StorageClient;
 use tnv_proto::{ErrorCode, Failure};
 use tokio::task::spawn_blocking;
 
-use super::attempt::{CopyError, compare, land, open, take};
+use super::attempt::{Begun, CopyError, Fetched, compare, fetch, land};
 use crate::catalog::PendingCopy;
 use crate::digest::Digest;
 use crate::pump::{Sink, write_failure};
@@ -84,18 +84,18 @@ async fn pull(
     parts: &Parts,
     digest: Digest,
 ) -> Result<(), CopyError> {
-    let mut pulled = open(service, order, holders, parts.offset()).await?;
     let opened = parts.clone();
-    let writer = blocking(parts.path(), move || opened.writer()).await?.leaving_cache();
-    let (pumped, digest) = take(service, &mut pulled, writer, digest).await;
-    let complete = pumped.is_ok();
-    let (writer, why) = match pumped {
+    let sink = blocking(parts.path(), move || opened.writer()).await?.leaving_cache();
+    let begun = Begun { sink, offset: parts.offset(), digest };
+    let Fetched { sink, received, senders } = fetch(service, order, holders, begun).await?;
+    let (writer, why) = match sink {
         Ok(writer) => (Some(writer), None),
         Err(broken) => (broken.sink, Some(broken.why)),
     };
+    let is_whole = why.is_none();
     if let Some(mut writer) = writer {
         let ended = spawn_blocking(move || {
-            let ended = if complete { Ok(()) } else { writer.end() };
+            let ended = if is_whole { Ok(()) } else { writer.end() };
             writer.close();
             ended
         });
@@ -106,11 +106,11 @@ async fn pull(
     if let Some(why) = why {
         return Err(why.into());
     }
-    let wrong = compare(order, &digest.finish(), &pulled);
-    if wrong.is_err() {
+    let compared = compare(order, &received, &senders);
+    if compared.is_err() {
         remove(parts.clone()).await?;
     }
-    wrong
+    compared
 }
 
 /// Removes what has come of a file that is not wanted any more.
