@@ -21,7 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
 pub use aside::drop_aside;
-pub use file::DiskFile;
+pub use file::{DiskFile, Stamp};
 pub use window::{FIRST_WINDOW, Window};
 
 /// The disk that files lie on, as those see it who send them. Clones share its readers.

@@ -10,6 +10,7 @@ use tnv_common::limits::Limits;
 use tnv_proto::GroupName;
 
 use crate::send::SendMode;
+use crate::verified::VerifyReads;
 
 /// Uploads never take a disk's last bytes: the catalog may lie there too, and deleting needs room in it.
 const MIN_RESERVED_SPACE: u64 = 4 << 20;
@@ -95,6 +96,8 @@ pub struct Config {
     pub replication: Replication,
     /// How many files are fetched from other storages of the group at once.
     pub copy_parallel: usize,
+    /// Which reads of a file's blocks are held against their checksums.
+    pub verify_reads: VerifyReads,
     /// How far the threads that move their bytes stand back: what their nice value is raised by, 0 to 19.
     pub copy_niceness: u8,
     /// How many storages are to have an upload when it is answered.
@@ -149,6 +152,15 @@ impl Config {
                     .map(|choice| (choice.as_str(), choice)),
             ),
             copy_parallel: settings.number("copy_parallel", 4, 1..=1_000) as usize,
+            verify_reads: settings.choice(
+                "verify_reads",
+                VerifyReads::First,
+                &[
+                    ("first", VerifyReads::First),
+                    ("always", VerifyReads::Always),
+                    ("never", VerifyReads::Never),
+                ],
+            ),
             copy_niceness: settings.number("copy_niceness", 10, 0..=19),
             ack: AckPolicy {
                 copies: settings.number("ack_copies", 1, 1..=16),

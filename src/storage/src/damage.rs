@@ -40,12 +40,31 @@ impl StorageService {
     /// Logs and counts a file that cannot be read, and marks its copy as damaged. On a shared volume nothing is marked: the
     /// volume repairs what it holds, and what one host sees of it may be a moment old.
     pub(crate) fn report(&self, finding: Finding) {
-        StorageMetrics::global().damaged.inc();
-        tracing::error!(file = %finding.key, error = finding.reason, "a file is missing or damaged");
-        let Some((index, place)) = finding.copy else { return };
-        let Some(path) = self.volume.path(index).filter(|path| !path.is_shared()).cloned() else { return };
-        // Nobody waits for it but a stop.
-        self.commits.spawn(mark(self.files.clone(), finding.key, path, place, finding.disk));
+        let path = finding.copy.as_ref().and_then(|(index, _)| self.volume.path(*index)).cloned();
+        tell(&finding);
+        if let Some(path) = path {
+            // Nobody waits for it but a stop.
+            self.commits.spawn(mark_found(self.files.clone(), path, finding));
+        }
+    }
+}
+
+/// The same for a file that lies in this store path.
+pub(crate) async fn report(files: Arc<Files>, path: Arc<StorePath>, finding: Finding) {
+    tell(&finding);
+    mark_found(files, path, finding).await;
+}
+
+fn tell(finding: &Finding) {
+    StorageMetrics::global().damaged.inc();
+    tracing::error!(file = %finding.key, error = finding.reason, "a file is missing or damaged");
+}
+
+async fn mark_found(files: Arc<Files>, path: Arc<StorePath>, finding: Finding) {
+    if let Some((_, place)) = finding.copy
+        && !path.is_shared()
+    {
+        mark(files, finding.key, path, place, finding.disk).await;
     }
 }
 

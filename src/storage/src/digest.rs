@@ -3,6 +3,7 @@
 use tnv_proto::Checksum;
 
 use crate::content_type::{SNIFF_LEN, sniff};
+use crate::sums::{Summing, Sums};
 
 /// What is known of a file that has come in whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct Received {
     pub blake3: Checksum,
     /// What its first bytes say it is.
     pub content_type: &'static str,
+    /// Of its blocks.
+    pub sums: Sums,
 }
 
 impl Received {
@@ -22,6 +25,8 @@ impl Received {
             crc32: crc32fast::hash(bytes),
             blake3: Checksum(*blake3::hash(bytes).as_bytes()),
             content_type: sniff(bytes),
+            // What fits into memory is one block.
+            sums: Sums::default(),
         }
     }
 }
@@ -29,7 +34,7 @@ impl Received {
 /// The same for bytes that come one after the other.
 #[derive(Debug, Default)]
 pub(crate) struct Digest {
-    crc32: crc32fast::Hasher,
+    sums: Summing,
     blake3: blake3::Hasher,
     /// The first bytes, which tell the content type.
     head: Vec<u8>,
@@ -40,16 +45,18 @@ impl Digest {
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         let missing = SNIFF_LEN - self.head.len();
         self.head.extend_from_slice(&bytes[..missing.min(bytes.len())]);
-        self.crc32.update(bytes);
+        self.sums.update(bytes);
         self.blake3.update(bytes);
     }
 
     /// What all of them tell.
     pub(crate) fn finish(self) -> Received {
+        let (crc32, sums) = self.sums.finish();
         Received {
-            crc32: self.crc32.finalize(),
+            crc32,
             blake3: Checksum(*self.blake3.finalize().as_bytes()),
             content_type: sniff(&self.head),
+            sums,
         }
     }
 }

@@ -8,14 +8,16 @@ use std::sync::Arc;
 use tnv_common::connection::{Connection, Interrupt, Reply};
 use tnv_common::disk::{DiskFile, FIRST_WINDOW};
 use tnv_proto::{Checksum, Download, ErrorCode, Failure, FileKey};
+use tokio::task::spawn_blocking;
 
 use crate::catalog::Location;
-use crate::damage::Finding;
+use crate::damage::{Finding, report};
 use crate::layout::Place;
 use crate::rows::Entry;
 use crate::send::{Halt, Sending};
 use crate::service::StorageService;
 use crate::source;
+use crate::verified::{Check, Lookup, take_sums};
 use crate::volume::{StorePath, explain, is_unreachable};
 
 /// Where the bytes may come from.
@@ -52,25 +54,71 @@ impl StorageService {
             let text = format!("there is no good copy of {key} here");
             return Err(Failure::new(ErrorCode::NOT_FOUND, text).into());
         }
+        // What cannot be read here is noted by then, and will be fetched.
+        let is_elsewhere = |failure: &Failure| {
+            reaches_others && matches!(failure.code, ErrorCode::INTERNAL | ErrorCode::UNAVAILABLE)
+        };
         let source = match self.open(key, &entry, &range).await {
-            // What cannot be read here is noted by now, and will be fetched.
-            Err(failure)
-                if reaches_others && matches!(failure.code, ErrorCode::INTERNAL | ErrorCode::UNAVAILABLE) =>
-            {
+            Err(failure) if is_elsewhere(&failure) => {
                 return self.relay(connection, key, &entry, range).await;
             }
             opened => opened?,
         };
+        let check = self.check(key, &entry, &source).await?;
         let whole = size == entry.size;
         let crc32 = (whole && checksum.is_known()).then_some(entry.crc32);
-        let mut sending = Sending::new(connection, source, range, crc32, &self.counters);
-        if let Err(halt) = sending.run(self.send_mode, &self.buffers).await {
+        let memory = (&self.buffers, &*self.counters);
+        let mut sending = Sending::new(connection, source, range.clone(), crc32, memory).checked(check);
+        if let Err(halt) = sending.run(self.send_mode).await {
             let begun = sending.is_begun();
-            return Err(self.halted(key, &entry, halt, begun));
+            match self.halted(key, &entry, halt, begun) {
+                Interrupt::Refused(failure) if is_elsewhere(&failure) => {
+                    return self.relay(connection, key, &entry, range).await;
+                }
+                interrupt => return Err(interrupt),
+            }
         }
         self.counters.downloads.add(1);
         tracing::debug!(peer = %connection.peer(), file = %key, offset, size, "downloaded");
         Ok(Reply::Sent)
+    }
+
+    /// What the blocks of an open file are held against. Sums that are missing are made, for the next who asks.
+    async fn check(
+        &self,
+        key: &FileKey,
+        entry: &Arc<Entry>,
+        source: &DiskFile,
+    ) -> Result<Option<Check>, Failure> {
+        let Ok((path, place)) = self.find_place(key, entry) else { return Ok(None) };
+        match self.verified.check(&path, entry, source).await {
+            Ok(Lookup::Found(check)) => Ok(Some(check)),
+            Ok(Lookup::NotWanted) => Ok(None),
+            Ok(Lookup::Missing) => {
+                self.make_sums(key, entry, path, place.into_owned());
+                Ok(None)
+            }
+            Err(error) => Err(self.unreadable(key, entry, &error)),
+        }
+    }
+
+    /// Reads a file and keeps the sums of its blocks; one file at a time, others when they are asked for again.
+    fn make_sums(&self, key: &FileKey, entry: &Arc<Entry>, path: Arc<StorePath>, place: Place) {
+        let Ok(turn) = self.making_sums.clone().try_acquire_owned() else { return };
+        let (files, key, entry) = (self.files.clone(), key.clone(), entry.clone());
+        self.commits.spawn(async move {
+            let (size, blake3) = (entry.size, entry.checksum());
+            let (owner, read) = (path.clone(), entry.clone());
+            let made = spawn_blocking(move || {
+                let sums = take_sums(&owner, &read, &place)?;
+                owner.keep_sums(&place, &sums, size, &blake3);
+                Ok::<(), io::Error>(())
+            });
+            if let Ok(Err(error)) = made.await {
+                report(files, path, Finding::new(&key, &entry, &error)).await;
+            }
+            drop(turn);
+        });
     }
 
     /// What to do about a reply that cannot go on.
@@ -260,6 +308,8 @@ mod tests {
             ack: crate::config::AckPolicy { copies: 1, strict: false },
             held: Arc::default(),
             background: None,
+            verified: crate::verified::Verified::new(crate::verified::VerifyReads::First),
+            making_sums: Arc::new(tokio::sync::Semaphore::new(1)),
             fill_rate: crate::copier::Rate::new(0),
         };
         let key = FileKey::new("a", "b", "c").unwrap();

@@ -36,6 +36,8 @@ mod push;
 mod send;
 mod source;
 mod space;
+mod sums;
+mod verified;
 
 mod catalog;
 mod content_type;
@@ -52,6 +54,8 @@ pub use digest::Received;
 pub use layout::{MAX_NUMBER, Place, table_of};
 pub use send::SendMode;
 pub use server::{StartError, Storage};
+pub use sums::Sums;
+pub use verified::VerifyReads;
 pub use volume::{
     Candidate, Incoming, Mark, Owner, PartWriter, Parts, Reservation, StorePath, Volume, VolumeError,
 };

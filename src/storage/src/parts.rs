@@ -234,7 +234,7 @@ impl StorageService {
         blocking(&path, move || linked.link_to(&link)).await?;
         let mut file = self.describe(parts.new_upload().clone(), &path, &place, &received, created_ms);
         file.copies.clone_from(&copies);
-        let attributes = self.commit(file, path, place, None).await?;
+        let attributes = self.commit(file, (path, place), None, received.sums).await?;
         self.counters.uploads.add(1);
         self.tell_peers(&request.key);
         self.forget(parts).await;

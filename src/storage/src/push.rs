@@ -11,7 +11,7 @@ use crate::held::HeldFile;
 use crate::intake::{Arrived, End};
 use crate::pump::{BrokenOff, Flow, Head, pump};
 use crate::service::StorageService;
-use crate::upload::{IN_MEMORY, check_trailer, discard};
+use crate::upload::{IN_MEMORY, check_trailer, discard, keep_sums};
 use crate::volume::Incoming;
 
 impl StorageService {
@@ -85,10 +85,12 @@ impl StorageService {
             Ok(incoming) => incoming,
             Err(broken) => return Err(discard(broken).await),
         };
-        if let Err(interrupt) = check_trailer(connection, digest.finish().blake3).await {
+        let received = digest.finish();
+        if let Err(interrupt) = check_trailer(connection, received.blake3).await {
             return Err(discard(BrokenOff { sink: Some(incoming), why: interrupt }).await);
         }
         let (names, place) = incoming.hand_over();
+        keep_sums(&names, &place, received.sums, (size, received.blake3)).await;
         Ok(self.held.hold(HeldFile::new(names, place, Some(reservation))))
     }
 }

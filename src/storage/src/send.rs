@@ -2,6 +2,7 @@
 
 mod copy;
 mod small;
+mod verify;
 mod zero_copy;
 
 use std::io;
@@ -13,6 +14,7 @@ use tnv_common::disk::DiskFile;
 
 use crate::buffer::Budget;
 use crate::load::Counters;
+use crate::verified::Check;
 
 /// How the bytes of files get to their readers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,34 +48,42 @@ pub(crate) struct Sending<'a> {
     header_sent: usize,
     /// What the CRC32 of the bytes must be, where it is known and no byte is out.
     crc32: Option<u32>,
+    /// What their blocks are held against, where that is known.
+    check: Option<Check>,
+    budget: &'a Budget,
     counters: &'a Counters,
 }
 
 impl<'a> Sending<'a> {
-    /// The bytes of `range`, whose CRC32 must be `crc32` if that is known.
+    /// The bytes of `range`, whose CRC32 must be `crc32` if that is known. Large memory comes from the budget.
     pub(crate) fn new(
         connection: &'a mut Connection,
         source: DiskFile,
         range: Range<u64>,
         crc32: Option<u32>,
-        counters: &'a Counters,
+        (budget, counters): (&'a Budget, &'a Counters),
     ) -> Sending<'a> {
         let (source, len) = (Arc::new(source), range.end - range.start);
-        Sending { connection, source, range, len, header_sent: 0, crc32, counters }
+        Sending { connection, source, range, len, header_sent: 0, crc32, check: None, budget, counters }
+    }
+
+    /// Has the bytes' blocks held against this before they are sent.
+    pub(crate) fn checked(self, check: Option<Check>) -> Sending<'a> {
+        Sending { check, ..self }
     }
 
     /// Sends header and bytes.
     ///
     /// # Errors
     /// [`Halt::File`] without [`Sending::is_begun`]: nothing is out yet, and the request can still be refused.
-    pub(crate) async fn run(&mut self, mode: SendMode, budget: &Budget) -> Result<(), Halt> {
+    pub(crate) async fn run(&mut self, mode: SendMode) -> Result<(), Halt> {
         // What cannot be looked at in advance would be waited for in the middle of a sendfile.
         let mode = if self.source.disk().tells_what_is_cached() { mode } else { SendMode::Copy };
         if mode != SendMode::Sendfile && self.send_small().await? {
             return Ok(());
         }
         match mode {
-            SendMode::Copy => self.copy(budget).await,
+            SendMode::Copy => self.copy(self.budget).await,
             SendMode::Auto | SendMode::Sendfile => self.zero_copy().await,
         }
     }

@@ -13,7 +13,7 @@ use tnv_common::sqlite::CommitPolicy;
 use tnv_common::{clock, host};
 use tnv_proto::state::{Load, StorageReport};
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -36,6 +36,7 @@ use crate::rows::RowCache;
 use crate::service::StorageService;
 use crate::settle::{SettleError, settle_others, settle_uploads, sweep};
 use crate::space::measure;
+use crate::verified::Verified;
 use crate::volume::{Candidate, StorePath, VolumeError};
 
 /// Why a storage does not start.
@@ -137,6 +138,8 @@ impl Storage {
         let peers = Peers::new(catalog.clone(), volume.owner().storage.clone(), &config.trackers);
         let service = Arc::new(StorageService {
             replicates,
+            verified: Verified::new(config.verify_reads),
+            making_sums: Arc::new(Semaphore::new(1)),
             background: background.map_err(StartError::Threads)?,
             peers: Arc::new(peers),
             ack: config.ack,

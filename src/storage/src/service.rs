@@ -11,7 +11,7 @@ use tnv_common::server::Service;
 use tnv_proto::{
     Checksum, Command, Download, Failure, FileKey, GroupName, Keep, List, Read, Request, Server,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::buffer::Budget;
@@ -26,6 +26,7 @@ use crate::load::Counters;
 use crate::numbers::Numbers;
 use crate::peers::Peers;
 use crate::send::SendMode;
+use crate::verified::Verified;
 use crate::volume::{StorePath, Volume};
 
 /// What the storage has, behind its commands. Each command's work is in the file of its name.
@@ -53,6 +54,10 @@ pub(crate) struct StorageService {
     pub(crate) held: Arc<Held>,
     /// How long rows are good that storages of a group of copies remember.
     pub(crate) row_lease: Duration,
+    /// Which blocks of files were held against their checksums.
+    pub(crate) verified: Verified,
+    /// Whose turn it is to make such checksums.
+    pub(crate) making_sums: Arc<Semaphore>,
     /// Where bytes of copies are moved, where there are any.
     pub(crate) background: Option<Background>,
     /// How fast files may come while it fills.

@@ -22,6 +22,7 @@ use crate::intake::{Arrived, End, Intake, describe};
 use crate::layout::Place;
 use crate::pump::{BrokenOff, Flow, Head, pump};
 use crate::service::StorageService;
+use crate::sums::Sums;
 use crate::volume::{Incoming, Reservation, StorePath};
 
 /// Files up to this size are in memory as a whole before anything is written, in bytes.
@@ -158,7 +159,7 @@ impl StorageService {
         let (path, place) = incoming.hand_over();
         let mut file = self.describe(new, &path, &place, &received, created_ms);
         file.copies.clone_from(&copies);
-        let attributes = self.commit(file, path, place, Some(reservation)).await?;
+        let attributes = self.commit(file, (path, place), Some(reservation), received.sums).await?;
         Ok(self.acknowledge(attributes, copies))
     }
 
@@ -208,14 +209,28 @@ impl StorageService {
     pub(crate) async fn commit(
         &self,
         file: NewFile,
-        names: Arc<StorePath>,
-        place: Place,
+        (names, place): (Arc<StorePath>, Place),
         reservation: Option<Reservation>,
+        sums: Sums,
     ) -> Result<Attributes, Interrupt> {
-        let attributes = file.attributes();
+        let (attributes, blake3) = (file.attributes(), file.blake3);
+        keep_sums(&names, &place, sums, (file.size, blake3)).await;
         let placed = Placed { key: file.key.clone(), names, place, reservation };
         self.commits.spawn(commit(self.files.clone(), file, placed)).await.map_err(lost)??;
         Ok(attributes)
+    }
+}
+
+/// Keeps the sums of a file that is about to have its rows: they go with its bytes.
+pub(crate) async fn keep_sums(
+    path: &Arc<StorePath>,
+    place: &Place,
+    sums: Sums,
+    (size, blake3): (u64, Checksum),
+) {
+    if !sums.is_empty() {
+        let (path, place) = (path.clone(), place.clone());
+        let _ = spawn_blocking(move || path.keep_sums(&place, &sums, size, &blake3)).await;
     }
 }
 

@@ -13,6 +13,7 @@ mod parts_lock;
 mod room;
 mod staging;
 mod store_path;
+mod sums;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, IoSliceMut};
 use std::num::NonZero;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 
 use rustix::fs::{Advice, fadvise};
@@ -21,6 +21,14 @@ const ADVANCE: u64 = 128 * 1024;
 const PAGE: u64 = 4096;
 /// The blocks of a file up to this length are freed in no time, should it have been deleted meanwhile.
 const SOON_FREED: u64 = 64 * 1024;
+
+/// Which bytes a file has: another stamp means that it was written to, or is another file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stamp {
+    inode: u64,
+    /// When it was last written to: seconds and nanoseconds since 1970.
+    modified: (i64, i64),
+}
 
 /// An open file of a known length.
 #[derive(Debug)]
@@ -45,6 +53,15 @@ impl DiskFile {
     /// Whether it had no bytes then.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Which bytes it has now.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn stamp(&self) -> io::Result<Stamp> {
+        let metadata = self.file().metadata()?;
+        Ok(Stamp { inode: metadata.ino(), modified: (metadata.mtime(), metadata.mtime_nsec()) })
     }
 
     /// Where it lies.

@@ -25,7 +25,8 @@ use crate::layout::Place;
 use crate::metrics::StorageMetrics;
 use crate::pump::{BrokenOff, Flow, Head, Sink, pump};
 use crate::service::StorageService;
-use crate::upload::lost;
+use crate::sums::Sums;
+use crate::upload::{keep_sums, lost};
 use crate::volume::{Incoming, Reservation, StorePath};
 
 /// How long a file waits that could not be fetched: from the first to the second value, doubling.
@@ -181,7 +182,7 @@ async fn copy_from(
         return Err(wrong);
     }
     let (names, place) = incoming.hand_over();
-    land(service, order, (names, place), reservation).await
+    land(service, order, (names, place), reservation, received.sums).await
 }
 
 /// Where a file goes, and what is there of it.
@@ -263,7 +264,9 @@ pub(super) async fn land(
     order: &PendingCopy,
     (names, place): (Arc<StorePath>, Place),
     reservation: Reservation,
+    sums: Sums,
 ) -> Result<bool, CopyError> {
+    keep_sums(&names, &place, sums, (order.size, order.blake3)).await;
     let copy = LandedCopy {
         key: order.key.clone(),
         blake3: order.blake3,

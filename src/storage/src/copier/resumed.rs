@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 
 use super::attempt::{Begun, CopyError, Fetched, compare, fetch, land};
 use crate::catalog::PendingCopy;
-use crate::digest::Digest;
+use crate::digest::{Digest, Received};
 use crate::pump::{Sink, write_failure};
 use crate::service::StorageService;
 use crate::upload::lost;
@@ -30,8 +30,8 @@ pub(super) async fn copy_from(
             format!("no room for {left} bytes: {} has {} above reserved_space", path.written(), path.free());
         return Err(Failure::new(ErrorCode::NO_SPACE, text).into());
     };
-    if left > 0 {
-        pull(service, order, holders, &parts, digest).await?;
+    let received = if left > 0 {
+        pull(service, order, holders, &parts, digest).await?
     } else {
         // It was all there, and its process ended before its row.
         let received = digest.finish();
@@ -41,11 +41,12 @@ pub(super) async fn copy_from(
                 format!("the bytes that came before have BLAKE3 {}: they are fetched anew", received.blake3);
             return Err(Failure::new(ErrorCode::INTERNAL, text).into());
         }
-    }
+        received
+    };
     let (place, _) = service.next_place(&path).await?;
     let (linked, link) = (parts.clone(), place.clone());
     blocking(&path, move || linked.link_to(&link)).await?;
-    let landed = land(service, order, (path, place), reservation).await?;
+    let landed = land(service, order, (path, place), reservation, received.sums).await?;
     if landed {
         remove(parts).await?;
     }
@@ -83,7 +84,7 @@ async fn pull(
     holders: Vec<StorageClient>,
     parts: &Parts,
     digest: Digest,
-) -> Result<(), CopyError> {
+) -> Result<Received, CopyError> {
     let opened = parts.clone();
     let sink = blocking(parts.path(), move || opened.writer()).await?.leaving_cache();
     let begun = Begun { sink, offset: parts.offset(), digest };
@@ -110,7 +111,7 @@ async fn pull(
     if compared.is_err() {
         remove(parts.clone()).await?;
     }
-    compared
+    compared.map(|()| received)
 }
 
 /// Removes what has come of a file that is not wanted any more.

@@ -38,6 +38,7 @@ impl Sending<'_> {
                     return Err(mismatch(found, *expected));
                 }
             }
+            self.verify(filled.len as u64).await?;
             let in_advance = filled.waited && !last;
             let buffer =
                 if in_advance { std::mem::replace(&mut spare, Buffer::small(0)) } else { Buffer::small(0) };

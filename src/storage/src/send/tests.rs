@@ -99,8 +99,9 @@ impl Shelf {
         receive: impl AsyncFnOnce(TcpStream) -> T,
     ) -> (Result<(), Halt>, bool, T) {
         let send = async {
-            let mut sending = Sending::new(&mut connection, source, range, crc32, &self.counters);
-            let outcome = sending.run(mode, &self.budget).await;
+            let mut sending =
+                Sending::new(&mut connection, source, range, crc32, (&self.budget, &self.counters));
+            let outcome = sending.run(mode).await;
             let begun = sending.is_begun();
             drop(connection);
             (outcome, begun)

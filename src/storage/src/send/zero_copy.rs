@@ -11,6 +11,7 @@ impl Sending<'_> {
         let mut window = Window::at(self.range.start);
         loop {
             let len = window.advance(&self.source, &self.range).await.map_err(Halt::File)?;
+            self.verify(len as u64).await?;
             if self.header_sent < HEADER_LEN {
                 self.begin().await?;
             }

@@ -84,7 +84,8 @@ impl StorePath {
         for temp in self.temps_of(place)? {
             remove_if_there(&temp)?;
         }
-        remove_if_there(&target).map(drop)
+        remove_if_there(&target)?;
+        self.forget_sums(place)
     }
 
     /// Makes renames and removals in a folder durable.

@@ -12,3 +12,4 @@ mod peers;
 mod shared_volume;
 mod starts;
 mod uploads;
+mod verify;

@@ -5,6 +5,7 @@ mod group;
 mod work;
 
 use std::io::Read;
+use std::path::PathBuf;
 
 use rustix::process::Signal;
 
@@ -14,7 +15,7 @@ use crate::harness::frames::{DELETE, Wire, key};
 use crate::harness::lab::{APP, Role, USER};
 use crate::harness::pattern::{Pattern, Random};
 use crate::harness::web::{Web, request};
-use crate::harness::{eventually, say};
+use crate::harness::{contents_below, eventually, files_below, say};
 
 #[test]
 fn storages_are_killed_under_load_and_all_have_what_was_acknowledged() {
@@ -143,6 +144,31 @@ fn a_storage_that_hangs_holds_up_nobody_for_long() {
         assert_eq!(group.download(2, &n.to_string()).refused(), 404, "it remembers nothing: {n}");
     }
     group.wait_bytes_at_all(12);
+}
+
+#[test]
+fn an_upload_goes_on_at_another_storage_when_its_own_is_gone_for_good() {
+    const LEN: u64 = 48 << 20;
+    let mut group = Group::watched();
+    let film = Pattern::new(8, LEN);
+    let path = group.lab.file("film.bin", film.bytes());
+    let tracker = group.tracker().to_owned();
+    let upload = [&tracker, "upload", APP, USER, &path, "--part-size", "1M", "--quiet"];
+    let mut client = group.lab.process("client", &mut group.lab.client_command(&upload));
+    let is_long = |path: &PathBuf| path.metadata().is_ok_and(|file| file.len() > LEN / 4);
+    let victim = eventually("parts", || {
+        (0..STORAGES).find(|storage| files_below(&group.store(*storage)).iter().any(is_long))
+    });
+    group.kill(victim);
+    assert!(contents_below(&group.store(victim)).is_empty(), "it was not done yet");
+    let file = client.expect_line("");
+    assert!(client.wait().success(), "{}", client.log());
+    for storage in (0..STORAGES).filter(|storage| *storage != victim) {
+        assert!(group.download(storage, file.trim()).ok() == film.bytes(), "{storage}");
+    }
+    // What is left of it at the first one is not the file's, and does not become one.
+    group.restart(victim);
+    group.wait_bytes_at_all(1);
 }
 
 #[test]

@@ -22,8 +22,17 @@ pub(super) struct Group {
 
 impl Group {
     pub(super) fn start() -> Group {
+        Group::start_with(|tracker| tracker)
+    }
+
+    /// With a tracker that notices within a second who is gone.
+    pub(super) fn watched() -> Group {
+        Group::start_with(|tracker| tracker.set("check_interval", "50ms").set("offline_after", "1s"))
+    }
+
+    fn start_with(change: impl FnOnce(Role) -> Role) -> Group {
         let lab = Lab::new();
-        let (tracker, id) = (Role::tracker(&lab).start(&lab), Role::id(&lab).start(&lab));
+        let (tracker, id) = (change(Role::tracker(&lab)).start(&lab), Role::id(&lab).start(&lab));
         let role = |n: usize| {
             Role::storage(&lab, &store(n), &[&tracker.address], &[&id.address])
                 .set("replication", "copies")
