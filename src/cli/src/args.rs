@@ -9,7 +9,7 @@ use tnv_proto::{AppId, FileId, FileKey, UserId};
 
 use crate::argv;
 use crate::error::Error;
-use crate::{cat, delete, download, fetch, filesize, groups, ls, shell, stat, upload};
+use crate::{cat, delete, download, fetch, filesize, groups, ls, scrub, shell, stat, upload};
 
 /// The environment variable with the trackers, for those who give none on the command line.
 pub(crate) const TRACKERS_VARIABLE: &str = "TNV_TRACKERS";
@@ -74,6 +74,7 @@ pub(crate) enum Command {
     Stat(stat::Stat),
     Filesize(filesize::Filesize),
     Delete(delete::Delete),
+    Scrub(scrub::Scrub),
     Completions(shell::Completions),
     Man(shell::ManPage),
 }
@@ -340,7 +341,7 @@ mod tests {
     proptest! {
         #[test]
         fn parsing_never_panics(words in prop::collection::vec(
-            "groups|upload|filesize|download|fetch|http://a/b|delete|ls|cat|stat|man|completions|bash|-r|help|-o|-|--|--id|--json|--trackers|--timeout|a:1|app|0|-1|\\PC{0,6}",
+            "groups|upload|filesize|download|fetch|http://a/b|delete|scrub|ls|cat|stat|man|completions|bash|-r|help|-o|-|--|--id|--json|--trackers|--timeout|a:1|app|0|-1|\\PC{0,6}",
             0..9,
         )) {
             let words: Vec<OsString> = std::iter::once("client".into()).chain(words.into_iter().map(OsString::from)).collect();

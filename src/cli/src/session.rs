@@ -4,18 +4,20 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use indicatif::HumanBytes;
-use tnv_client::{Client, ClientError};
+use tnv_client::{Client, ClientError, Options};
 use tnv_proto::ErrorCode;
 
 use crate::args::{Cli, Command};
 use crate::console::Console;
 use crate::error::{Error, Kind};
 use crate::state::StateFolder;
-use crate::{cat, delete, download, fetch, filesize, groups, ls, stat, upload};
+use crate::{cat, delete, download, fetch, filesize, groups, ls, scrub, stat, upload};
 
 /// What every command works with.
 pub(crate) struct Context {
     pub(crate) client: Client,
+    /// How servers are waited for.
+    pub(crate) options: Options,
     /// The trackers' addresses.
     pub(crate) trackers: Vec<String>,
     /// Where it is remembered what can go on later.
@@ -31,8 +33,9 @@ pub(crate) async fn execute(
     console: &mut Console,
     stopped: impl Future<Output = u8>,
 ) -> u8 {
-    let client = Client::new(trackers.clone(), cli.global.options());
-    let context = Context { client, trackers, state };
+    let options = cli.global.options();
+    let client = Client::new(trackers.clone(), options.clone());
+    let context = Context { client, options, trackers, state };
     let outcome = match cli.command {
         // It writes down what has come when it is stopped.
         Command::Fetch(fetch) => fetch::run(*fetch, &context, console, stopped).await,
@@ -60,6 +63,7 @@ async fn dispatch(command: Command, context: &Context, console: &mut Console) ->
         Command::Filesize(filesize) => filesize::run(filesize, &context.client, console).await,
         Command::Download(download) => download::run(download, context, console).await,
         Command::Cat(cat) => cat::run(cat, context, console).await,
+        Command::Scrub(scrub) => scrub::run(scrub, context, console).await,
         Command::Delete(delete) => delete::run(delete, &context.client, console).await,
         // Fetch is run with the signals; the others ask no server and are answered before a tracker is needed.
         Command::Fetch(_) | Command::Completions(_) | Command::Man(_) => Ok(()),

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tnv_proto::state::ScrubState;
 use tnv_proto::{
-    Attributes, Begin, Checksum, Command, ErrorCode, FileKey, FileList, KnownUpload, List, Read, Request,
-    Server, UploadProgress,
+    Attributes, Begin, Checksum, Command, ErrorCode, FileKey, FileList, Header, KnownUpload, List, Read,
+    Request, Server, UploadProgress,
 };
 use tokio::time::sleep;
 
@@ -136,6 +137,16 @@ impl StorageClient {
     /// If it cannot be asked.
     pub async fn notice(&self, key: &FileKey) -> Result<(), ClientError> {
         self.call(&key.to_frame(Command::Notice)).await.map(drop)
+    }
+
+    /// SCRUB: how far the storage is with reading all its files again; with `begin` it starts now, unless it is at it.
+    ///
+    /// # Errors
+    /// Refused with 400 by storages too old for it.
+    pub async fn scrub(&self, begin: bool) -> Result<ScrubState, ClientError> {
+        let frame = [&Header::request(Command::Scrub, 1).encode()[..], &[u8::from(begin)]].concat();
+        let body = self.call(&frame).await?;
+        serde_json::from_slice(&body).map_err(|error| self.invalid(error))
     }
 
     /// DELETE: removes a file for good. Succeeds as well if the file is gone after a try whose outcome got lost.

@@ -120,6 +120,8 @@ commands! {
     Fetch = 83, Storage, 448..=448;
     /// The catalog has news of this file: for peers (extension).
     Notice = 84, Storage, 400..=400;
+    /// Read all files again, or tell how far that is (extension).
+    Scrub = 85, Storage, 1..=1;
     /// Bytes of an upload that another storage of the group is taking: for peers (extension).
     Push = 88, Storage, 440..=i64::MAX as u64;
     /// Bytes that were pushed have their rows: for peers (extension).

@@ -53,6 +53,40 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+/// How far a storage has come with reading all its files again (SCRUB).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ScrubState {
+    /// Whether it is at it.
+    pub running: bool,
+    /// The pass that is under way, or the last one.
+    pub pass: ScrubPass,
+    /// The last pass that came to its end.
+    pub last: ScrubPass,
+}
+
+/// One pass through all files of a storage.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ScrubPass {
+    /// When it began, in unix seconds; 0 = never.
+    pub started: i64,
+    /// When it came to its end, in unix seconds; 0 = not yet.
+    pub ended: i64,
+    /// Files that were read.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Those that were not what was stored: other bytes, too few, or an error of the disk.
+    pub damaged: u64,
+    /// Those that were not there.
+    pub missing: u64,
+    /// Those that could not be looked at.
+    pub unread: u64,
+    /// Files that no row stood for, older than a day; they were removed.
+    pub orphans: u64,
+}
+
 /// Everything a tracker knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

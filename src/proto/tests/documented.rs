@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use bytes::BytesMut;
-use tnv_proto::state::ClusterState;
+use tnv_proto::state::{ClusterState, ScrubPass, ScrubState};
 use tnv_proto::*;
 
 use self::page::{PAGE, blocks, cells, frame, layout, length};
@@ -90,6 +90,7 @@ fn requests_to_storages() {
     check_request(&Begin(new_upload()));
     check_request(&Finish { key: key(), expected: blake3_of_hello() });
     check_request(&Keep { places: vec![place()] });
+    assert_eq!(request_body(Command::Scrub), [1]);
 }
 
 /// A request whose header counts what comes behind its fixed part.
@@ -160,6 +161,16 @@ fn replies_of_storages() {
     for command in [Command::Upload, Command::Delete, Command::Abort, Command::Notice, Command::Keep] {
         assert!(reply_body(command).is_empty());
     }
+    let pass = ScrubPass {
+        started: 1_780_000_000,
+        ended: 1_780_000_060,
+        files: 2,
+        bytes: 7,
+        damaged: 1,
+        ..Default::default()
+    };
+    let scrub = ScrubState { running: false, pass: pass.clone(), last: pass };
+    check_reply(Command::Scrub, |out| out.extend_from_slice(&serde_json::to_vec(&scrub).unwrap()));
     check_reply(Command::FileSize, |out| out.extend_from_slice(&12_345_678_i64.to_be_bytes()));
     for command in [Command::Download, Command::Read, Command::Fetch] {
         assert_eq!(reply_body(command), b"ell");

@@ -195,6 +195,24 @@ pub struct Leftover {
     pub path: String,
 }
 
+/// A present copy of this storage, and the file that it is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnCopy {
+    /// The file.
+    pub key: FileKey,
+    /// Its length in bytes.
+    pub size: u64,
+    /// The BLAKE3 of its bytes; [`Checksum::UNKNOWN`] where the row tells none.
+    pub blake3: Checksum,
+    /// The store path's index.
+    pub path_index: u32,
+    /// Below the store path.
+    pub path: String,
+}
+
+/// Some of a storage's copies, and where to go on; `None`: those were the last.
+pub type OwnCopies = (Vec<OwnCopy>, Option<Leftover>);
+
 /// A storage as `t_storage` knows it.
 #[derive(Debug, Clone)]
 pub struct StorageRow {
@@ -247,6 +265,10 @@ pub trait Catalog: Send + Sync {
     /// Makes sure that no row will ever stand for the bytes at this place of this storage, unless one does already: an
     /// insert of it that is still on its way fails. Whether one does.
     async fn seal(&self, path_index: u32, path: &str) -> Result<bool, DbError>;
+
+    /// This storage's present copies and their files, in order of their places, from behind `after` on; at least one of them
+    /// is looked at, and up to `limit`.
+    async fn copies(&self, after: Option<&Leftover>, limit: u32) -> Result<OwnCopies, DbError>;
 
     /// Up to `limit` of this storage's copies that are to be deleted, in order, from behind `after` on.
     async fn leftovers(&self, after: Option<&Leftover>, limit: u32) -> Result<Vec<Leftover>, DbError>;

@@ -70,6 +70,15 @@ pub struct Writing {
     pub mode: WriteMode,
 }
 
+/// How all files are read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScrubPolicy {
+    /// How often, in days; 0 = only when it is asked for.
+    pub days: u32,
+    /// How many bytes of them per second; 0 = no limit.
+    pub rate: u64,
+}
+
 /// How many storages of a group of copies are to have an upload when it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AckPolicy {
@@ -98,6 +107,8 @@ pub struct Config {
     pub copy_parallel: usize,
     /// Which reads of a file's blocks are held against their checksums.
     pub verify_reads: VerifyReads,
+    /// How all files are read again.
+    pub scrub: ScrubPolicy,
     /// How far the threads that move their bytes stand back: what their nice value is raised by, 0 to 19.
     pub copy_niceness: u8,
     /// How many storages are to have an upload when it is answered.
@@ -161,6 +172,10 @@ impl Config {
                     ("never", VerifyReads::Never),
                 ],
             ),
+            scrub: ScrubPolicy {
+                days: settings.number("scrub_days", 30, 0..=3650),
+                rate: settings.size("scrub_rate", 20 << 20, 0..=1 << 40),
+            },
             copy_niceness: settings.number("copy_niceness", 10, 0..=19),
             ack: AckPolicy {
                 copies: settings.number("ack_copies", 1, 1..=16),

@@ -20,18 +20,21 @@ pub(crate) struct Finding {
     key: FileKey,
     /// The copy that is to be marked, where bytes are to blame and the row says which copy.
     copy: Option<(u32, String)>,
-    /// Whether the disk says that it cannot read, and it may be the disk that is broken rather than the file.
+    /// Whether it may be the disk that is broken, or away, rather than the file.
     disk: bool,
     reason: String,
 }
 
 impl Finding {
     pub(crate) fn new(key: &FileKey, entry: &Entry, error: &io::Error) -> Finding {
+        let is_gone = error.kind() == io::ErrorKind::NotFound;
         let copy = match &entry.location {
-            Location::Here { path_index, path } if is_damage(error) => Some((*path_index, path.clone())),
+            Location::Here { path_index, path } if is_damage(error) || is_gone => {
+                Some((*path_index, path.clone()))
+            }
             _ => None,
         };
-        let disk = Errno::from_io_error(error) == Some(Errno::IO);
+        let disk = is_gone || Errno::from_io_error(error) == Some(Errno::IO);
         Finding { key: key.clone(), copy, disk, reason: error.to_string() }
     }
 }

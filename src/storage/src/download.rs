@@ -308,6 +308,7 @@ mod tests {
             ack: crate::config::AckPolicy { copies: 1, strict: false },
             held: Arc::default(),
             background: None,
+            scrub: crate::scrub::Scrub::new(0, 0),
             verified: crate::verified::Verified::new(crate::verified::VerifyReads::First),
             making_sums: Arc::new(tokio::sync::Semaphore::new(1)),
             fill_rate: crate::copier::Rate::new(0),

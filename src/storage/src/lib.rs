@@ -33,6 +33,7 @@ mod load;
 mod metrics;
 mod pump;
 mod push;
+mod scrub;
 mod send;
 mod source;
 mod space;
@@ -46,10 +47,10 @@ mod volume;
 
 pub use catalog::{
     Backlog, Catalog, CopyAt, Enlisted, FileRow, LandedCopy, Leftover, Location, Member, MemberState,
-    Membership, MySqlCatalog, NewFile, Page, PendingCopy, Position, SCHEMA, SqliteCatalog, StorageRow,
-    contract as catalog_contract, copies_contract,
+    Membership, MySqlCatalog, NewFile, OwnCopies, OwnCopy, Page, PendingCopy, Position, SCHEMA,
+    SqliteCatalog, StorageRow, contract as catalog_contract, copies_contract,
 };
-pub use config::{AckPolicy, Config, Replication, SyncPolicy, WriteMode, Writing};
+pub use config::{AckPolicy, Config, Replication, ScrubPolicy, SyncPolicy, WriteMode, Writing};
 pub use digest::Received;
 pub use layout::{MAX_NUMBER, Place, table_of};
 pub use send::SendMode;

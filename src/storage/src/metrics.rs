@@ -18,6 +18,9 @@ pub(crate) struct StorageMetrics {
     pub(crate) failed_copies: Counter,
     pub(crate) wrong_copies: Counter,
     pub(crate) short_acks: Counter,
+    pub(crate) scrubbed_files: Counter,
+    pub(crate) scrubbed_bytes: Counter,
+    pub(crate) scrub_findings: Counter,
     backlog_files: Gauge,
     backlog_bytes: Gauge,
     backlog_oldest: Gauge,
@@ -49,6 +52,17 @@ impl StorageMetrics {
             "tnv_storage_damaged",
             "Files that were found damaged or missing when they were to be sent",
             metrics.damaged.clone(),
+        );
+        all.register(
+            "tnv_storage_scrubbed_files",
+            "Files that were read again and found to be what was stored",
+            metrics.scrubbed_files.clone(),
+        );
+        all.register("tnv_storage_scrubbed_bytes", "Their bytes", metrics.scrubbed_bytes.clone());
+        all.register(
+            "tnv_storage_scrub_findings",
+            "Files that were found damaged or missing when they were read again",
+            metrics.scrub_findings.clone(),
         );
         all.register(
             "tnv_storage_copies",

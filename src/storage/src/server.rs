@@ -33,6 +33,7 @@ use crate::numbers::Numbers;
 use crate::parts::expire;
 use crate::peers::Peers;
 use crate::rows::RowCache;
+use crate::scrub::{Scrub, scrub};
 use crate::service::StorageService;
 use crate::settle::{SettleError, settle_others, settle_uploads, sweep};
 use crate::space::measure;
@@ -138,6 +139,7 @@ impl Storage {
         let peers = Peers::new(catalog.clone(), volume.owner().storage.clone(), &config.trackers);
         let service = Arc::new(StorageService {
             replicates,
+            scrub: Scrub::new(config.scrub.days, config.scrub.rate),
             verified: Verified::new(config.verify_reads),
             making_sums: Arc::new(Semaphore::new(1)),
             background: background.map_err(StartError::Threads)?,
@@ -200,6 +202,7 @@ impl Storage {
             shutdown.clone(),
         ));
         tasks.spawn(measure(service.volume.clone(), shutdown.clone()));
+        tasks.spawn(scrub(service.clone(), shutdown.clone()));
         if service.replicates {
             tasks.spawn(service.peers.clone().keep(shutdown.clone()));
             tasks.spawn(copy_all(service.clone(), config.copy_parallel, shutdown.clone()));

@@ -25,6 +25,7 @@ use crate::intake::Intake;
 use crate::load::Counters;
 use crate::numbers::Numbers;
 use crate::peers::Peers;
+use crate::scrub::Scrub;
 use crate::send::SendMode;
 use crate::verified::Verified;
 use crate::volume::{StorePath, Volume};
@@ -54,6 +55,8 @@ pub(crate) struct StorageService {
     pub(crate) held: Arc<Held>,
     /// How long rows are good that storages of a group of copies remember.
     pub(crate) row_lease: Duration,
+    /// How far all files have been read again.
+    pub(crate) scrub: Scrub,
     /// Which blocks of files were held against their checksums.
     pub(crate) verified: Verified,
     /// Whose turn it is to make such checksums.
@@ -136,6 +139,13 @@ impl Service for StorageService {
                 self.download(connection, &request.download, request.expected, Reach::Here).await
             }
             Command::Notice => Ok(self.notice(&FileKey::decode(&connection.whole_body().await?)?).await),
+            Command::Scrub => {
+                let body = connection.whole_body().await?;
+                match body[..] {
+                    [begin @ 0..=1] => Ok(self.scrub(begin == 1)?),
+                    _ => Err(Failure::bad_request("SCRUB takes 0 or 1").into()),
+                }
+            }
             Command::Push => self.push(connection).await,
             Command::Keep => Ok(self.keep(Keep::decode(&connection.whole_body().await?)?).await),
             other => Err(Failure::bad_request(format!("{} is not for a storage", other.name())).into()),

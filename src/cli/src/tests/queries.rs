@@ -24,6 +24,23 @@ async fn groups_gives_the_state_as_json() {
 }
 
 #[tokio::test]
+async fn scrub_is_begun_waited_for_and_shown() {
+    let cluster = Cluster::start().await;
+    let at = cluster.address.as_str();
+    for (more, what) in [(&[][..], "reading"), (&["--wait"], "through"), (&["--status"], "through")] {
+        let outcome = client(at, [&["scrub", at], more].concat()).await;
+        outcome.assert_code(0);
+        let line =
+            format!("{at}: {what}, 3 files, 7 B; 1 damaged, 0 missing, 0 not readable, 0 without a row\n");
+        assert_eq!(outcome.text(), line);
+    }
+    let outcome = client(at, ["scrub", at, "--status", "--json"]).await;
+    assert_eq!((&outcome.json()[0]["storage"], &outcome.json()[0]["last"]["files"]), (&at.into(), &3.into()));
+    cluster.break_with(Fault::Refuse(ErrorCode::UNAVAILABLE));
+    client(at, ["scrub", at]).await.assert_code(5);
+}
+
+#[tokio::test]
 async fn filesize_prints_the_size() {
     let cluster = Cluster::start().await;
     cluster.add("f1", "", b"12345");

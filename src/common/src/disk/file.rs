@@ -148,6 +148,21 @@ impl DiskFile {
         self.disk.wait_for(read).await
     }
 
+    /// Fills the buffer with what stands at `offset`. What had to come from the disk leaves memory again, where others may
+    /// want the room. Blocks.
+    ///
+    /// # Errors
+    /// As [`DiskFile::warm`].
+    pub fn read_aside(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        if self.read_cached(buffer, offset) {
+            return Ok(());
+        }
+        self.read_blocking(buffer, offset)?;
+        // Only advice.
+        let _ = fadvise(self.file(), offset, NonZero::new(buffer.len() as u64), Advice::DontNeed);
+        Ok(())
+    }
+
     fn read_blocking(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.file().read_exact_at(buffer, offset).map_err(|error| match error.kind() {
             ErrorKind::UnexpectedEof => self.ended(),

@@ -4,7 +4,9 @@ mod copies;
 
 use tnv_proto::{Checksum, FileKey, ListOrder};
 
-use super::{Backlog, Catalog, Leftover, Location, MemberState, NewFile, Page, Position, StorageRow};
+use super::{
+    Backlog, Catalog, Leftover, Location, MemberState, NewFile, OwnCopy, Page, Position, StorageRow,
+};
 use crate::config::Replication;
 
 pub use copies::copies_contract;
@@ -96,6 +98,19 @@ pub async fn contract(one: &dyn Catalog, two: &dyn Catalog) {
     assert_eq!(one.find(&stranger).await.expect(ok), None);
     assert!(!one.delete(&stranger, None).await.expect(ok));
 
+    let own = |new: &NewFile| OwnCopy {
+        key: new.key.clone(),
+        size: new.size,
+        blake3: new.blake3,
+        path_index: new.path_index,
+        path: new.path.clone(),
+    };
+    assert_eq!(one.copies(None, 2).await.expect(ok), (vec![own(&new)], None));
+    let (first, next) = one.copies(None, 1).await.expect(ok);
+    assert_eq!(first, [own(&new)]);
+    assert_eq!(one.copies(next.as_ref(), 1).await.expect(ok), (Vec::new(), None));
+    assert_eq!(two.copies(None, 10).await.expect(ok), (Vec::new(), None));
+
     // A damaged copy is still that file's: it can be looked up, listed and deleted, and its place is taken.
     assert!(!two.mark_damaged(0, &new.path).await.expect(ok), "it is the other one's");
     assert!(one.mark_damaged(0, &new.path).await.expect(ok));
@@ -104,6 +119,9 @@ pub async fn contract(one: &dyn Catalog, two: &dyn Catalog) {
     assert_eq!(one.find(&key).await.expect(ok).map(|row| row.location), Some(damaged));
     assert_eq!(two.find(&key).await.expect(ok).map(|row| row.location), Some(Location::Elsewhere));
     assert!(one.seal(0, &new.path).await.expect(ok));
+
+    // What is damaged is none of those that are to be well.
+    assert_eq!(one.copies(None, 10).await.expect(ok), (Vec::new(), None));
 
     // A delete leaves its copies to be removed, and the id is free again.
     assert!(one.has_copy(0, &new.path).await.expect(ok));

@@ -20,7 +20,7 @@ use tnv_proto::{AppId, FileKey, UserId};
 use tokio::runtime::Handle;
 
 use self::change::{Change, Changes};
-use self::copies::{BacklogOf, Clear, Enlist, Holders, Land, Pending, PendingOf, Postpone};
+use self::copies::{BacklogOf, Clear, Enlist, Holders, Land, Own, Pending, PendingOf, Postpone};
 use self::find::{Finds, Taken, read_row};
 use self::list::List;
 use self::members::{Members, Register, RemoveRows, SetState};
@@ -29,7 +29,7 @@ use self::storage::{
 };
 use super::{
     Backlog, Catalog, Enlisted, FileRow, LandedCopy, Leftover, Member, MemberState, Membership, NewFile,
-    Page, PendingCopy, StorageRow,
+    OwnCopies, Page, PendingCopy, StorageRow,
 };
 
 /// Transactions of changes at a time: one is filled while the other is being committed. With more of them each would have
@@ -157,6 +157,10 @@ impl Catalog for MySqlCatalog {
 
     async fn seal(&self, path_index: u32, path: &str) -> Result<bool, DbError> {
         self.db.write(&Seal { storage: &self.storage, path_index, path }).await
+    }
+
+    async fn copies(&self, after: Option<&Leftover>, limit: u32) -> Result<OwnCopies, DbError> {
+        self.db.read(&Own { storage: &self.storage, after, limit }).await
     }
 
     async fn leftovers(&self, after: Option<&Leftover>, limit: u32) -> Result<Vec<Leftover>, DbError> {

@@ -8,7 +8,7 @@ use tnv_common::database::DbError;
 use tnv_proto::{AppId, FileKey, UserId};
 
 use super::{
-    Backlog, Catalog, Enlisted, FileRow, LandedCopy, Leftover, Member, MemberState, NewFile, Page,
+    Backlog, Catalog, Enlisted, FileRow, LandedCopy, Leftover, Member, MemberState, NewFile, OwnCopies, Page,
     PendingCopy, StorageRow,
 };
 
@@ -76,6 +76,10 @@ impl Catalog for Scripted {
     }
 
     async fn seal(&self, _: u32, _: &str) -> Result<bool, DbError> {
+        Err(DbError::Closed)
+    }
+
+    async fn copies(&self, _: Option<&Leftover>, _: u32) -> Result<OwnCopies, DbError> {
         Err(DbError::Closed)
     }
 

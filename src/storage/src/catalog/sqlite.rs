@@ -14,7 +14,7 @@ use tnv_proto::{AppId, FileKey, ListOrder, UserId};
 
 use super::{
     Backlog, Catalog, Enlisted, FileRow, LandedCopy, Leftover, Location, Member, MemberState, Membership,
-    NewFile, Page, PendingCopy, Position, StorageRow,
+    NewFile, OwnCopies, Page, PendingCopy, Position, StorageRow,
 };
 use crate::layout::table_of;
 
@@ -322,6 +322,13 @@ impl Catalog for SqliteCatalog {
     async fn seal(&self, path_index: u32, path: &str) -> Result<bool, DbError> {
         let (storage, path) = (self.storage(), path.to_owned());
         self.db.write(move |tx| seal(tx, &storage, path_index, &path)).await
+    }
+
+    async fn copies(&self, after: Option<&Leftover>, limit: u32) -> Result<OwnCopies, DbError> {
+        let storage = self.storage();
+        let (index, path) =
+            after.map_or((-1, String::new()), |after| (i64::from(after.path_index), after.path.clone()));
+        self.db.read(move |connection| copies::own(connection, &storage, (index, &path), limit)).await
     }
 
     async fn leftovers(&self, after: Option<&Leftover>, limit: u32) -> Result<Vec<Leftover>, DbError> {

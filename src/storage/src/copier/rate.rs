@@ -33,7 +33,7 @@ impl Rate {
     }
 
     /// Waits until these bytes, which have come, are paid for.
-    async fn pay(&self, bytes: usize) {
+    pub(crate) async fn pay(&self, bytes: usize) {
         if self.per_second == 0 || !self.is_on.load(Ordering::Relaxed) {
             return;
         }

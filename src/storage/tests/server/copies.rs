@@ -32,7 +32,7 @@ impl Group {
         let mut config = self.0.config.clone();
         config.store_paths = vec![self.path(name)];
         change(&mut config);
-        self.0.try_start_with(config).await.unwrap()
+        self.0.start_with(&config).await
     }
 
     fn path(&self, name: &str) -> WrittenPath {

@@ -102,9 +102,13 @@ impl Lab {
     }
 
     pub(crate) async fn start(&self) -> Running {
+        self.start_with(&self.config).await
+    }
+
+    pub(crate) async fn start_with(&self, config: &Config) -> Running {
         let begun = tokio::time::Instant::now();
         loop {
-            match self.try_start().await {
+            match self.try_start_with(config.clone()).await {
                 // Work of the one before it may hold the lock for a moment longer.
                 Err(error) if error.to_string().contains("in use") && begun.elapsed() < PATIENCE => {
                     tokio::time::sleep(Duration::from_millis(2)).await;
@@ -248,6 +252,12 @@ impl Wire {
     pub(crate) async fn download(&mut self, file: &str) -> Result<Vec<u8>, Failure> {
         self.send(&Download { key: key(file), offset: 0, size: 0 }.to_frame()).await;
         self.reply().await
+    }
+
+    /// A file that is asked for and comes; `None` if it is refused or breaks off.
+    pub(crate) async fn asked(&mut self, file: &str) -> Option<(Header, Vec<u8>)> {
+        self.send(&Download { key: key(file), offset: 0, size: 0 }.to_frame()).await;
+        self.frame().await.filter(|(header, _)| header.status == STATUS_OK)
     }
 
     /// The next frame; `None` if the other end has closed before its end.

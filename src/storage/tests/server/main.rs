@@ -9,6 +9,7 @@ mod downloads;
 mod labels;
 mod parts;
 mod peers;
+mod scrub;
 mod shared_volume;
 mod starts;
 mod uploads;

@@ -8,7 +8,10 @@ use tnv_common::mysql::{Conn, Error, Value, Work};
 use tnv_proto::FileKey;
 
 use super::{LONGEST_LIST, listed};
-use crate::catalog::{Backlog, CopyAt, Enlisted, FileColumns, LandedCopy, Membership, NewFile, PendingCopy};
+use crate::catalog::{
+    Backlog, CopyAt, Enlisted, FileColumns, LandedCopy, Leftover, Membership, NewFile, OwnCopies, OwnCopy,
+    PendingCopy,
+};
 use crate::layout::table_of;
 
 /// What [`PendingCopy::of`] is made of.
@@ -183,6 +186,43 @@ impl Work for PendingOf<'_> {
         let query = format!("SELECT {FILE} FROM t_file_0{table} WHERE id = ?");
         let row: Option<FileColumns> = connection.exec_first(query, (file,)).await?;
         Ok(row.and_then(|row| PendingCopy::of(file, row, tries)).filter(|copy| copy.key == *self.key))
+    }
+}
+
+/// Copies behind a place, with their files.
+pub(super) struct Own<'a> {
+    pub(super) storage: &'a str,
+    pub(super) after: Option<&'a Leftover>,
+    pub(super) limit: u32,
+}
+
+#[async_trait]
+impl Work for Own<'_> {
+    type Output = OwnCopies;
+
+    async fn run(&self, connection: &mut Conn, _again: bool) -> Result<OwnCopies, Error> {
+        let (index, path) = self.after.map_or((0, ""), |after| (after.path_index, after.path.as_str()));
+        let query = "SELECT path_index, path, file_table, file_id FROM t_copy FORCE INDEX (PRIMARY)
+             WHERE storage = ? AND (path_index > ? OR (path_index = ? AND path > ?))
+               AND state = 'present' AND file_table > 0
+             ORDER BY path_index, path LIMIT ?";
+        let places: Vec<(u32, String, u8, String)> =
+            connection.exec(query, (self.storage, index, index, path, self.limit)).await?;
+        let last = places.last().filter(|_| places.len() as u64 == u64::from(self.limit));
+        let next =
+            last.map(|(path_index, path, ..)| Leftover { path_index: *path_index, path: path.clone() });
+        let mut copies = Vec::with_capacity(places.len());
+        for (path_index, path, table, file) in places {
+            let query = format!("SELECT {FILE} FROM t_file_0{table} WHERE id = ?");
+            let row: Option<FileColumns> = connection.exec_first(query, (&file,)).await?;
+            // A delete may have come between.
+            if let Some(PendingCopy { key, size, blake3, .. }) =
+                row.and_then(|row| PendingCopy::of(&file, row, 0))
+            {
+                copies.push(OwnCopy { key, size, blake3, path_index, path });
+            }
+        }
+        Ok((copies, next))
     }
 }
 

@@ -6,8 +6,8 @@ use tnv_proto::FileKey;
 
 use super::insert_copy;
 use crate::catalog::{
-    Backlog, CopyAt, Enlisted, FileColumns, LandedCopy, Member, MemberState, Membership, NewFile,
-    PendingCopy, StorageRow,
+    Backlog, CopyAt, Enlisted, FileColumns, LandedCopy, Leftover, Member, MemberState, Membership, NewFile,
+    OwnCopies, OwnCopy, PendingCopy, StorageRow,
 };
 use crate::config::Replication;
 use crate::layout::table_of;
@@ -215,6 +215,35 @@ fn describe(
         })
         .optional()?;
     Ok(row.and_then(|row| PendingCopy::of(file, row, tries)))
+}
+
+/// Copies behind this place, with their files.
+pub(super) fn own(
+    connection: &Connection,
+    storage: &str,
+    (index, path): (i64, &str),
+    limit: u32,
+) -> rusqlite::Result<OwnCopies> {
+    let places: Vec<(u32, String, u8, String)> = connection
+        .prepare_cached(
+            "SELECT path_index, path, file_table, file_id FROM t_copy
+             WHERE storage = ? AND (path_index, path) > (?, ?) AND state = 'present' AND file_table > 0
+             ORDER BY path_index, path LIMIT ?",
+        )?
+        .query_map(params![storage, index, path, limit], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let last = places.last().filter(|_| places.len() as u64 == u64::from(limit));
+    let next = last.map(|(path_index, path, ..)| Leftover { path_index: *path_index, path: path.clone() });
+    let mut copies = Vec::with_capacity(places.len());
+    for (path_index, path, table, file) in places {
+        // A delete may have come between.
+        if let Some(PendingCopy { key, size, blake3, .. }) = describe(connection, table, &file, 0)? {
+            copies.push(OwnCopy { key, size, blake3, path_index, path });
+        }
+    }
+    Ok((copies, next))
 }
 
 /// Removes orders unless a file has come to stand behind them.
