@@ -120,6 +120,8 @@ commands! {
     Fetch = 83, Storage, 448..=448;
     /// The catalog has news of this file: for peers (extension).
     Notice = 84, Storage, 400..=400;
+    /// How a member of the group is, and changing that: drain, undrain, remove (extension).
+    Member = 86, Storage, 5..=4_u64.saturating_add(crate::MAX_IDENTITY_LEN as u64);
     /// Bytes of an upload that another storage of the group is taking: for peers (extension).
     Push = 88, Storage, 440..=i64::MAX as u64;
     /// Bytes that were pushed have their rows: for peers (extension).

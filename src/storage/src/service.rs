@@ -9,7 +9,8 @@ use tnv_common::background::Background;
 use tnv_common::connection::{Connection, Interrupt, Reply};
 use tnv_common::server::Service;
 use tnv_proto::{
-    Checksum, Command, Download, Failure, FileKey, GroupName, Keep, List, Read, Request, Server,
+    Checksum, Command, Download, Failure, FileKey, GroupName, Keep, List, MemberRequest, Read, Request,
+    Server,
 };
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
@@ -26,6 +27,7 @@ use crate::load::Counters;
 use crate::numbers::Numbers;
 use crate::peers::Peers;
 use crate::send::SendMode;
+use crate::standing::Standing;
 use crate::verified::Verified;
 use crate::volume::{StorePath, Volume};
 
@@ -48,6 +50,8 @@ pub(crate) struct StorageService {
     /// Whether the other storages of the group have copies of the same files.
     pub(crate) replicates: bool,
     pub(crate) peers: Arc<Peers>,
+    /// What this storage is in its group.
+    pub(crate) standing: Arc<Standing>,
     /// How many of them are to have an upload when it is answered.
     pub(crate) ack: AckPolicy,
     /// What others have pushed here.
@@ -136,6 +140,7 @@ impl Service for StorageService {
                 self.download(connection, &request.download, request.expected, Reach::Here).await
             }
             Command::Notice => Ok(self.notice(&FileKey::decode(&connection.whole_body().await?)?).await),
+            Command::Member => self.member(&MemberRequest::decode(&connection.whole_body().await?)?).await,
             Command::Push => self.push(connection).await,
             Command::Keep => Ok(self.keep(Keep::decode(&connection.whole_body().await?)?).await),
             other => Err(Failure::bad_request(format!("{} is not for a storage", other.name())).into()),
