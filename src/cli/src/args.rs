@@ -9,7 +9,7 @@ use tnv_proto::{AppId, FileId, FileKey, UserId};
 
 use crate::argv;
 use crate::error::Error;
-use crate::{cat, delete, download, fetch, filesize, groups, ls, scrub, shell, stat, upload};
+use crate::{cat, delete, download, fetch, filesize, groups, ls, member, scrub, shell, stat, upload};
 
 /// The environment variable with the trackers, for those who give none on the command line.
 pub(crate) const TRACKERS_VARIABLE: &str = "TNV_TRACKERS";
@@ -42,7 +42,7 @@ Exit codes:
   130  stopped by Ctrl-C (128 + n: by signal n)
   141  the reader of standard output has gone";
 
-/// Store, fetch, list and delete files of a tnv cluster; fetch one file from many servers.
+/// Store, fetch, list and delete files of a tnv cluster; fetch one file from many servers; look after storages.
 #[derive(Debug, clap::Parser)]
 #[command(
     name = "client",
@@ -75,6 +75,9 @@ pub(crate) enum Command {
     Filesize(filesize::Filesize),
     Delete(delete::Delete),
     Scrub(scrub::Scrub),
+    Drain(member::Drain),
+    Undrain(member::Undrain),
+    Remove(member::Remove),
     Completions(shell::Completions),
     Man(shell::ManPage),
 }
@@ -236,6 +239,10 @@ mod tests {
             "client 127.0.0.1:21000 upload tnvideo tnv001 -r films --jobs 4 --part-size 8M --no-resume",
             "client 127.0.0.1:21000 upload tnvideo tnv001 a --name film --type video/mp4",
             "client groups --trackers 127.0.0.1:21000 --timeout 2.5 --connect-timeout 1 -q",
+            "client 127.0.0.1:21000 drain 10.0.0.3:23000 --wait",
+            "client 127.0.0.1:21000 drain 8b209875 --force --json",
+            "client 127.0.0.1:21000 undrain 10.0.0.3:23000",
+            "client 127.0.0.1:21000 remove 8b209875 --force",
             "client 127.0.0.1:21000 fetch tnvideo tnv001 f --parallel 3 --timeout 60 --connect-timeout 1",
         ] {
             let cli = parse_line(line).unwrap_or_else(|error| panic!("{line}: {error}"));

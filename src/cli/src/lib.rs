@@ -17,6 +17,7 @@ mod fetch;
 mod filesize;
 mod groups;
 mod ls;
+mod member;
 mod scrub;
 mod shell;
 mod stat;

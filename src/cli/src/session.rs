@@ -11,7 +11,7 @@ use crate::args::{Cli, Command};
 use crate::console::Console;
 use crate::error::{Error, Kind};
 use crate::state::StateFolder;
-use crate::{cat, delete, download, fetch, filesize, groups, ls, scrub, stat, upload};
+use crate::{cat, delete, download, fetch, filesize, groups, ls, member, scrub, stat, upload};
 
 /// What every command works with.
 pub(crate) struct Context {
@@ -64,6 +64,9 @@ async fn dispatch(command: Command, context: &Context, console: &mut Console) ->
         Command::Download(download) => download::run(download, context, console).await,
         Command::Cat(cat) => cat::run(cat, context, console).await,
         Command::Scrub(scrub) => scrub::run(scrub, context, console).await,
+        Command::Drain(drain) => member::drain(drain, context, console).await,
+        Command::Undrain(undrain) => member::undrain(undrain, context, console).await,
+        Command::Remove(remove) => member::remove(remove, context, console).await,
         Command::Delete(delete) => delete::run(delete, &context.client, console).await,
         // Fetch is run with the signals; the others ask no server and are answered before a tracker is needed.
         Command::Fetch(_) | Command::Completions(_) | Command::Man(_) => Ok(()),

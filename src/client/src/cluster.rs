@@ -216,7 +216,8 @@ impl Client {
         answer.addresses.iter().map(|address| self.storage(address)).collect()
     }
 
-    pub(crate) fn storage(&self, address: &str) -> StorageClient {
+    /// The storage at `address` (`host:port`), over the connections of this client.
+    pub fn storage(&self, address: &str) -> StorageClient {
         StorageClient::with_pools(address, self.pools.clone())
     }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tnv_proto::state::ScrubState;
 use tnv_proto::{
-    Attributes, Begin, Checksum, Command, ErrorCode, FileKey, FileList, Header, KnownUpload, List, Read,
-    Request, Server, UploadProgress,
+    Attributes, Begin, Checksum, Command, ErrorCode, FileKey, FileList, Header, KnownUpload, List,
+    MemberRequest, MemberStatus, Read, Request, Server, UploadProgress,
 };
 use tokio::time::sleep;
 
@@ -24,6 +24,9 @@ const ABORT_PAUSES: [Duration; 4] = [
     Duration::from_millis(500),
     Duration::from_secs(1),
 ];
+
+/// How long a storage may look through the copies of a member.
+const COUNTING: Duration = Duration::from_secs(600);
 
 /// One storage, asked over pooled connections. [`crate::Client`] finds the right one and tries others. Clones share
 /// the connections.
@@ -147,6 +150,15 @@ impl StorageClient {
         let frame = [&Header::request(Command::Scrub, 1).encode()[..], &[u8::from(begin)]].concat();
         let body = self.call(&frame).await?;
         serde_json::from_slice(&body).map_err(|error| self.invalid(error))
+    }
+
+    /// MEMBER: what a storage is in this one's group, after what was to be done with it.
+    ///
+    /// # Errors
+    /// Refused with 404 if the group has no such member, and with 409 if files would be lost by it.
+    pub async fn member(&self, request: &MemberRequest) -> Result<MemberStatus, ClientError> {
+        let body = self.call_slow(&request.to_frame(), COUNTING).await?;
+        MemberStatus::decode(&body).map_err(|error| self.invalid(error))
     }
 
     /// DELETE: removes a file for good. Succeeds as well if the file is gone after a try whose outcome got lost.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep, sleep_until};
 
-pub use mysql_async::{Conn, DriverError, Error, Row, Value, prelude};
+pub use mysql_async::{Conn, DriverError, Error, Row, ServerError, Value, prelude};
 
 use self::fault::Fault;
 use self::server::Server;

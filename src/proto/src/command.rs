@@ -122,6 +122,8 @@ commands! {
     Notice = 84, Storage, 400..=400;
     /// Read all files again, or tell how far that is (extension).
     Scrub = 85, Storage, 1..=1;
+    /// How a member of the group is, and changing that: drain, undrain, remove (extension).
+    Member = 86, Storage, 5..=4_u64.saturating_add(crate::MAX_IDENTITY_LEN as u64);
     /// Bytes of an upload that another storage of the group is taking: for peers (extension).
     Push = 88, Storage, 440..=i64::MAX as u64;
     /// Bytes that were pushed have their rows: for peers (extension).

@@ -10,6 +10,7 @@ mod error;
 mod field;
 mod groups;
 mod header;
+mod member;
 mod push;
 mod reply;
 mod request;
@@ -21,6 +22,7 @@ pub use error::{ErrorCode, Failure, MAX_FAILURE_TEXT, Malformed};
 pub use field::{AppId, FileId, GroupName, HostName, UserId, Version};
 pub use groups::{GroupText, StorageText, render_groups};
 pub use header::{HEADER_LEN, Header, STATUS_FAILURE, STATUS_OK};
+pub use member::{MAX_IDENTITY_LEN, MemberAction, MemberRequest, MemberStatus, Membership};
 pub use push::{Keep, MAX_KEEP_LEN, Push, Pushed, PushedPlace};
 pub use reply::{Acknowledged, Attributes, Checksum, IdRange, StorageAddresses};
 pub use request::{

@@ -13,6 +13,9 @@ pub struct StorageReport {
     pub version: String,
     /// The `host:port` that clients should use; empty = the address it is seen from.
     pub advertise: String,
+    /// What it is doing in a group of copies: `filling`, `draining` or `removed`; absent = it takes part in everything.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub membership: String,
     /// Space and load.
     #[serde(flatten)]
     pub load: Load,
@@ -129,6 +132,9 @@ pub struct StorageState {
     pub version: String,
     /// `OFFLINE`, `ONLINE` or `ACTIVE`.
     pub status: String,
+    /// What it is doing in a group of copies: `filling`, `draining` or `removed`; absent = it takes part in everything.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub membership: String,
     /// When it was started, in unix seconds.
     pub started: i64,
     /// When it joined, in unix seconds.

@@ -91,6 +91,7 @@ fn requests_to_storages() {
     check_request(&Finish { key: key(), expected: blake3_of_hello() });
     check_request(&Keep { places: vec![place()] });
     assert_eq!(request_body(Command::Scrub), [1]);
+    check_request(&MemberRequest { action: MemberAction::Drain, force: false, storage: report().id });
 }
 
 /// A request whose header counts what comes behind its fixed part.
@@ -188,6 +189,10 @@ fn replies_of_storages() {
     let pushed = Pushed { storage: "two".to_owned(), place: place() };
     check_reply(Command::Push, |out| pushed.encode(out));
     assert_eq!(Pushed::decode(&reply_body(Command::Push)).unwrap(), pushed);
+    let status =
+        MemberStatus { state: Membership::Draining, is_itself: true, uploads: 1, only_here: 12, backlog: 3 };
+    check_reply(Command::Member, |out| status.encode(out));
+    assert_eq!(MemberStatus::decode(&reply_body(Command::Member)).unwrap(), status);
     let progress = |offset| UploadProgress { offset, size: 5, expires_ms: 1_780_086_402_345 };
     let known = KnownUpload { progress: progress(2), labels: Some(new_upload().labels) };
     check_reply(Command::Progress, |out| known.encode(out));

@@ -309,6 +309,7 @@ fn command_table() {
         (83, "Fetch", Server::Storage, 448, 448),
         (84, "Notice", Server::Storage, 400, 400),
         (85, "Scrub", Server::Storage, 1, 1),
+        (86, "Member", Server::Storage, 5, 4 + 64),
         (88, "Push", Server::Storage, 440, i64::MAX as u64),
         (89, "Keep", Server::Storage, 6, 65536),
     ];

@@ -17,8 +17,8 @@ use tnv_proto::{AppId, Attributes, Checksum, FileKey, ListOrder, UserId};
 use crate::config::Replication;
 
 pub use contract::{contract, copies_contract};
-use copies::FileColumns;
 pub use copies::{Backlog, CopyAt, Enlisted, LandedCopy, Member, MemberState, Membership, PendingCopy};
+use copies::{FileColumns, REMOVED};
 pub use mysql::MySqlCatalog;
 #[cfg(test)]
 pub(crate) use scripted::Scripted;
@@ -320,10 +320,21 @@ pub trait Catalog: Send + Sync {
     /// lacks, in one transaction. How many were ordered, and where to go on; `None`: that was the last page.
     async fn enlist(&self, after: Option<Enlisted>, limit: u32) -> Result<(u64, Option<Enlisted>), DbError>;
 
-    /// Changes this storage's state, unless it was removed.
-    async fn set_state(&self, state: MemberState) -> Result<(), DbError>;
+    /// What the storage with this identity still has to get.
+    async fn backlog_of(&self, id: &str) -> Result<Backlog, DbError>;
 
-    /// Ends the membership of the storage with this identity, for good: its orders go, and its copies' rows. Cut off in
-    /// between it may be asked for again.
-    async fn remove_member(&self, id: &str) -> Result<(), DbError>;
+    /// The state of the storage with this identity, which may be removed. `None`: it never was a member of this group.
+    async fn member_state(&self, id: &str) -> Result<Option<MemberState>, DbError>;
+
+    /// Changes the state of the storage with this identity from `from` to `to`, durably. `false`: it has another one.
+    async fn change_state(&self, id: &str, from: MemberState, to: MemberState) -> Result<bool, DbError>;
+
+    /// How many files the storage with this identity has a present copy of, of which none of `others` has one. It looks
+    /// at each of its copies.
+    async fn only_at(&self, id: &str, others: &[String]) -> Result<u64, DbError>;
+
+    /// Ends the membership of the storage with this identity, for good: its orders go, and its copies' rows. With `others`
+    /// only if each file that it has a present copy of is also at one of these: how many are not; 0 = it is done. What
+    /// it takes meanwhile is counted or fails. Cut off in between it may be asked for again.
+    async fn remove_member(&self, id: &str, others: Option<&[String]>) -> Result<u64, DbError>;
 }

@@ -287,7 +287,9 @@ mod tests {
             location: Location::Here { path_index: 0, path: format!("000/000/000/{seed}") },
         };
         let catalog = Arc::new(Scripted::new([Some(row(2))]));
+        let standing = Arc::new(crate::standing::Standing::new(crate::catalog::MemberState::Active));
         let service = StorageService {
+            standing: standing.clone(),
             intakes: std::collections::HashMap::new(),
             group,
             max_file_size: 0,
@@ -302,7 +304,7 @@ mod tests {
             busy: crate::busy::Busy::default(),
             part_expiry: std::time::Duration::from_secs(60),
             replicates: false,
-            peers: Arc::new(crate::peers::Peers::new(catalog, "fresh".to_owned(), &[])),
+            peers: Arc::new(crate::peers::Peers::new(catalog, "fresh".to_owned(), standing.clone(), &[])),
             orders: Arc::default(),
             row_lease: std::time::Duration::ZERO,
             ack: crate::config::AckPolicy { copies: 1, strict: false },

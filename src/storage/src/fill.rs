@@ -54,7 +54,8 @@ async fn keep_full(service: &StorageService) -> Result<(), DbError> {
         wait_until_filled(service, clock::unix_millis()).await?;
         service.fill_rate.turn(false);
         if is_filling {
-            catalog.set_state(MemberState::Active).await?;
+            // Unless it is to be switched off meanwhile.
+            catalog.change_state(own, MemberState::Filling, MemberState::Active).await?;
             tracing::info!("this storage has all files of its group");
         }
         loop {

@@ -10,6 +10,8 @@ use tnv_proto::state::StorageReport;
 use tnv_proto::{Beat, ErrorCode, GroupName, HostName, Join, Report, Version};
 use tokio_util::sync::CancellationToken;
 
+use crate::standing::Changes;
+
 /// Between two attempts to reach a tracker: from the first to the second value, doubling.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
@@ -20,6 +22,8 @@ pub(crate) struct Presence {
     pub(crate) started: i64,
     pub(crate) interval: Duration,
     pub(crate) report: Box<dyn Fn() -> StorageReport + Send + Sync>,
+    /// When trackers are to be told at once.
+    pub(crate) changes: Changes,
 }
 
 impl Presence {
@@ -85,6 +89,7 @@ async fn attend(tracker: &str, presence: &Presence, joined: &mut bool) -> Client
         let mut session = TrackerSession::connect(tracker, &Options::default()).await?;
         session.join(&presence.join()?).await?;
         let mut reports = true;
+        let mut changes = presence.changes.clone();
         loop {
             if reports {
                 reports = tell(&mut session, presence).await?;
@@ -98,6 +103,7 @@ async fn attend(tracker: &str, presence: &Presence, joined: &mut bool) -> Client
                 () = tokio::time::sleep(presence.interval) => {}
                 // The next beat would find out as well, but only after the interval.
                 () = session.closed() => {}
+                () = changes.next() => {}
             }
         }
     };

@@ -3,10 +3,12 @@
 mod config;
 mod server;
 mod service;
+mod standing;
 
 mod delete;
 mod download;
 mod list;
+mod member;
 mod parts;
 mod relay;
 mod upload;

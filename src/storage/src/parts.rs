@@ -48,6 +48,7 @@ impl StorageService {
                 Err(other_size(&parts))
             };
         }
+        let _taking = self.standing.admit()?;
         // The room is not kept: an upload that is given up must not hold it for a day. Each part asks again.
         let path = self.volume.reserve(new.size)?.path().clone();
         let begun = blocking(&path.clone(), move || Parts::begin(&path, new)).await?;
@@ -170,7 +171,10 @@ impl StorageService {
     pub(crate) async fn finish(&self, connection: &mut Connection) -> Result<Reply, Interrupt> {
         let request = Finish::decode(&connection.whole_body().await?)?;
         let guard = self.enter(&request.key).await?;
+        // One that has begun may be finished on a storage that drains.
+        let taking = self.standing.count();
         let finished = self.finish_alone(&request).await;
+        drop(taking);
         guard.leave().await;
         let stored = finished?;
         let Acknowledged { attributes, copies } = &stored;

@@ -9,12 +9,13 @@ use rand::seq::SliceRandom;
 use tnv_client::{Options, StorageClient, TrackerClient};
 use tnv_common::database::DbError;
 use tnv_proto::state::ClusterState;
-use tnv_proto::{FileKey, Keep, PushedPlace};
+use tnv_proto::{FileKey, Keep, MemberAction, MemberRequest, PushedPlace};
 use tokio::sync::Notify;
 use tokio::time::{sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::{Catalog, CopyAt, Member};
+use crate::catalog::{Catalog, CopyAt, Member, MemberState};
+use crate::standing::Standing;
 
 /// Between two looks for who is there.
 const LOOK_INTERVAL: Duration = Duration::from_secs(3);
@@ -44,6 +45,7 @@ pub(crate) struct Peers {
     catalog: Arc<dyn Catalog>,
     /// The identity of this storage.
     own: String,
+    standing: Arc<Standing>,
     trackers: Vec<TrackerClient>,
     known: Mutex<HashMap<String, Peer>>,
     /// Somebody waits for what the next look finds.
@@ -82,6 +84,8 @@ struct Peer {
     is_active: bool,
     /// Whether a tracker has said where it is.
     is_told: bool,
+    /// Whether it takes uploads, and what others push to it.
+    takes_uploads: bool,
     failed: Option<Instant>,
 }
 
@@ -89,15 +93,26 @@ impl Peer {
     fn has_failed(&self) -> bool {
         self.failed.is_some_and(|failed| failed.elapsed() < DISTRUST)
     }
+
+    /// Where no tracker has told of anybody yet, none is known to be away.
+    fn is_there(&self) -> bool {
+        self.is_active || !self.is_told
+    }
 }
 
 impl Peers {
     /// For the storage with this identity. Nobody is known before [`Peers::keep`] has looked.
-    pub(crate) fn new(catalog: Arc<dyn Catalog>, own: String, trackers: &[String]) -> Peers {
+    pub(crate) fn new(
+        catalog: Arc<dyn Catalog>,
+        own: String,
+        standing: Arc<Standing>,
+        trackers: &[String],
+    ) -> Peers {
         let trackers = trackers.iter().map(|tracker| TrackerClient::new(tracker, options())).collect();
         Peers {
             catalog,
             own,
+            standing,
             trackers,
             known: Mutex::default(),
             look: Notify::new(),
@@ -149,17 +164,30 @@ impl Peers {
     /// `all` are to be tried.
     pub(crate) fn reachable(&self, all: bool) -> Vec<Companion> {
         let known = self.known();
-        // Where no tracker has told of anybody yet, none is known to be away.
-        let is_there = |peer: &Peer| peer.is_active || !peer.is_told;
         let mut found: Vec<(bool, Companion)> = known
             .iter()
-            .filter(|(_, peer)| is_there(peer) && (all || !peer.has_failed()))
+            .filter(|(_, peer)| peer.is_there() && peer.takes_uploads && (all || !peer.has_failed()))
             .map(|(id, peer)| (peer.has_failed(), Companion { id: id.clone(), client: peer.client.clone() }))
             .collect();
         drop(known);
         found.shuffle(&mut rand::rng());
         found.sort_by_key(|(has_failed, _)| *has_failed);
         found.into_iter().map(|(_, companion)| companion).collect()
+    }
+
+    /// Those of these that answer: each is asked, for what others have said of it may be old.
+    pub(crate) async fn in_reach(&self, ids: &[String]) -> Vec<String> {
+        self.search(ids).await;
+        let asked: Vec<(String, StorageClient)> = {
+            let known = self.known();
+            ids.iter().filter_map(|id| Some((id.clone(), known.get(id)?.news.clone()))).collect()
+        };
+        let ask = |(id, peer): (String, StorageClient)| async move {
+            let status = MemberRequest { action: MemberAction::Presence, force: false, storage: id.clone() };
+            let answer = timeout(PATIENCE, peer.member(&status)).await;
+            matches!(answer, Ok(Ok(status)) if status.is_itself).then_some(id)
+        };
+        join_all(asked.into_iter().map(ask)).await.into_iter().flatten().collect()
     }
 
     /// Has those who hold these told that their rows are there. Nobody waits for it, and who is not told finds out.
@@ -267,12 +295,19 @@ impl Peers {
     }
 
     async fn look_around(&self) {
+        let look = self.standing.look();
         let Ok(members) = self.catalog.members().await else { return };
+        let own = members.iter().find(|member| member.id == self.own);
+        self.standing.note(look, own.map_or(MemberState::Removed, |own| own.state));
         let told = self.told_by_trackers().await;
         let mut known = self.known();
         known.retain(|id, _| members.iter().any(|member| member.id == *id));
         let is_told = |id: &String| told.as_ref().is_some_and(|told| told.contains_key(id));
-        for Member { id, address, .. } in members.into_iter().filter(|member| member.id != self.own) {
+        for Member { id, address, state, .. } in members.into_iter().filter(|member| member.id != self.own) {
+            let takes_uploads = state != MemberState::Draining;
+            if let Some(peer) = known.get_mut(&id) {
+                peer.takes_uploads = takes_uploads;
+            }
             let (address, is_active) = match told.as_ref().map(|told| told.get(&id)) {
                 Some(Some((seen, is_active))) => (seen.clone(), *is_active),
                 // What trackers said last is still good while they are away.
@@ -289,7 +324,7 @@ impl Peers {
                     let client = StorageClient::new(&address, options()).peer();
                     let is_told = is_told(&id);
                     let news = StorageClient::new(&address, options());
-                    known.insert(id, Peer { client, news, is_active, is_told, failed: None });
+                    known.insert(id, Peer { client, news, is_active, is_told, takes_uploads, failed: None });
                 }
             }
         }

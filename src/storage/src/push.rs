@@ -25,6 +25,7 @@ impl StorageService {
             let text = format!("group {} does not keep copies here: nothing is pushed to it", self.group);
             return Err(Failure::bad_request(text).into());
         }
+        let _taking = self.standing.admit()?;
         let place = if size <= IN_MEMORY {
             self.hold_small(connection, &key, size).await?
         } else {

@@ -37,6 +37,7 @@ use crate::scrub::{Scrub, scrub};
 use crate::service::StorageService;
 use crate::settle::{SettleError, settle_others, settle_uploads, sweep};
 use crate::space::measure;
+use crate::standing::Standing;
 use crate::verified::Verified;
 use crate::volume::{Candidate, StorePath, VolumeError};
 
@@ -118,7 +119,7 @@ impl Storage {
         };
         let catalog = catalog::open(config.database.open_with(&SCHEMA, policy).await?, membership);
         // The catalog must know the storage before a mark says so: a crash in between would look like a wrong catalog.
-        introduce(&candidate, &*catalog, &config, address).await?;
+        let state = introduce(&candidate, &*catalog, &config, address).await?;
         let (reserved_space, used) = (config.reserved_space, catalog.last_path_index().await?);
         let candidate = candidate.written(config.writing);
         let volume = spawn_blocking(move || candidate.open(reserved_space, used))
@@ -136,7 +137,9 @@ impl Storage {
         };
         let replicates = config.replication == Replication::Copies;
         let background = replicates.then(|| Background::start(config.copy_niceness)).transpose();
-        let peers = Peers::new(catalog.clone(), volume.owner().storage.clone(), &config.trackers);
+        let standing = Arc::new(Standing::new(state));
+        let own = volume.owner().storage.clone();
+        let peers = Peers::new(catalog.clone(), own, standing.clone(), &config.trackers);
         let service = Arc::new(StorageService {
             replicates,
             scrub: Scrub::new(config.scrub.days, config.scrub.rate),
@@ -144,6 +147,7 @@ impl Storage {
             making_sums: Arc::new(Semaphore::new(1)),
             background: background.map_err(StartError::Threads)?,
             peers: Arc::new(peers),
+            standing,
             ack: config.ack,
             held: Arc::new(Held::default()),
             orders: Arc::new(Orders::default()),
@@ -253,7 +257,7 @@ async fn introduce(
     catalog: &dyn Catalog,
     config: &Config,
     address: SocketAddr,
-) -> Result<(), StartError> {
+) -> Result<MemberState, StartError> {
     let storage = candidate.owner().storage.clone();
     let path = config.store_paths.first().map(|path| path.written.clone()).unwrap_or_default();
     if !candidate.is_new() && !catalog.knows_storage(&storage).await? {
@@ -279,7 +283,9 @@ async fn introduce(
     };
     match catalog.register(row).await? {
         MemberState::Removed => Err(StartError::Removed { path, storage }),
-        MemberState::Active | MemberState::Filling | MemberState::Draining => Ok(()),
+        // Only members of a group of copies can have another one, or have had.
+        _ if config.replication != Replication::Copies => Ok(MemberState::Active),
+        state => Ok(state),
     }
 }
 
@@ -291,7 +297,8 @@ fn presence(
 ) -> Presence {
     let advertise = config.advertise.clone();
     let (volume, counters) = (service.volume.clone(), service.counters.clone());
-    let orders = service.orders.clone();
+    let (orders, standing) = (service.orders.clone(), service.standing.clone());
+    let changes = standing.changes();
     let report = move || {
         let backlog = orders.backlog();
         let (total_bytes, free_bytes) = volume.space();
@@ -299,6 +306,7 @@ fn presence(
             id: volume.owner().storage.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             advertise: advertise.clone(),
+            membership: standing.told(),
             load: Load {
                 total_bytes,
                 free_bytes,
@@ -320,5 +328,6 @@ fn presence(
         started: clock::unix_seconds(),
         interval: config.heartbeat_interval,
         report: Box::new(report),
+        changes,
     }
 }

@@ -9,7 +9,8 @@ use tnv_common::background::Background;
 use tnv_common::connection::{Connection, Interrupt, Reply};
 use tnv_common::server::Service;
 use tnv_proto::{
-    Checksum, Command, Download, Failure, FileKey, GroupName, Keep, List, Read, Request, Server,
+    Checksum, Command, Download, Failure, FileKey, GroupName, Keep, List, MemberRequest, Read, Request,
+    Server,
 };
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
@@ -27,6 +28,7 @@ use crate::numbers::Numbers;
 use crate::peers::Peers;
 use crate::scrub::Scrub;
 use crate::send::SendMode;
+use crate::standing::Standing;
 use crate::verified::Verified;
 use crate::volume::{StorePath, Volume};
 
@@ -49,6 +51,8 @@ pub(crate) struct StorageService {
     /// Whether the other storages of the group have copies of the same files.
     pub(crate) replicates: bool,
     pub(crate) peers: Arc<Peers>,
+    /// What this storage is in its group.
+    pub(crate) standing: Arc<Standing>,
     /// How many of them are to have an upload when it is answered.
     pub(crate) ack: AckPolicy,
     /// What others have pushed here.
@@ -146,6 +150,7 @@ impl Service for StorageService {
                     _ => Err(Failure::bad_request("SCRUB takes 0 or 1").into()),
                 }
             }
+            Command::Member => self.member(&MemberRequest::decode(&connection.whole_body().await?)?).await,
             Command::Push => self.push(connection).await,
             Command::Keep => Ok(self.keep(Keep::decode(&connection.whole_body().await?)?).await),
             other => Err(Failure::bad_request(format!("{} is not for a storage", other.name())).into()),

@@ -68,12 +68,14 @@ impl StorageService {
             let text = format!("the upload says {} bytes, its body has {}", new.size, connection.body_left());
             return Err(Failure::bad_request(text).into());
         }
+        let taking = self.standing.admit()?;
         let key = new.key.clone();
         let stored = if new.size <= IN_MEMORY {
             self.take_small(connection, new, trailer).await?
         } else {
             self.take_large(connection, new, trailer, Head::default()).await?
         };
+        drop(taking);
         let Acknowledged { attributes, copies } = &stored;
         tracing::info!(peer = %connection.peer(), file = %key, size = attributes.size, blake3 = %attributes.blake3,
             copies, "uploaded");

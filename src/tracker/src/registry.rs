@@ -5,7 +5,12 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use tnv_proto::state::{GroupState, Load, StorageReport, StorageState};
-use tnv_proto::{ErrorCode, Failure, GroupName, HostName, Join};
+use tnv_proto::{ErrorCode, Failure, GroupName, HostName, Join, Membership};
+
+/// What a storage says of itself that takes no new files.
+const DRAINING: &str = Membership::Draining.as_str();
+/// And one that is no member of its group any more.
+const REMOVED: &str = Membership::Removed.as_str();
 
 /// A moment on both clocks: the steady one decides who is silent, the wall clock is for people.
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +64,29 @@ struct Storage {
     status: Status,
     id: String,
     advertise: String,
+    membership: String,
     load: Option<Load>,
+}
+
+impl Storage {
+    /// Whether clients are sent to it at all.
+    fn serves(&self) -> bool {
+        self.status == Status::Active && self.membership != REMOVED
+    }
+
+    /// Whether it takes new files.
+    fn takes_uploads(&self) -> bool {
+        self.serves() && self.membership != DRAINING
+    }
+}
+
+/// What a client wants of a storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To store new files.
+    Uploads,
+    /// Everything else.
+    Reading,
 }
 
 /// A storage whose status has changed.
@@ -128,8 +155,9 @@ impl Registry {
         }
         let group = self.groups.entry(join.group.clone()).or_default();
         let before = group.remove(&identity);
-        let (id, advertise, load) =
-            before.map(|storage| (storage.id, storage.advertise, storage.load)).unwrap_or_default();
+        let (id, advertise, membership, load) = before
+            .map(|storage| (storage.id, storage.advertise, storage.membership, storage.load))
+            .unwrap_or_default();
         let storage = Storage {
             version: join.version.to_string(),
             started: join.started,
@@ -139,6 +167,7 @@ impl Registry {
             status: Status::Online,
             id,
             advertise,
+            membership,
             load,
         };
         group.insert(identity.clone(), storage);
@@ -201,6 +230,7 @@ impl Registry {
             .ok_or_else(|| unknown_storage(&who.host, group))?;
         storage.id = report.id;
         storage.advertise = report.advertise;
+        storage.membership = report.membership;
         storage.load = Some(report.load);
         if !report.version.is_empty() {
             storage.version = report.version;
@@ -227,24 +257,34 @@ impl Registry {
         changes
     }
 
-    /// The addresses of up to `count` ACTIVE storages of a group, beginning with the one that `start` falls on.
-    pub fn active(&self, group: &GroupName, start: usize, count: usize) -> Vec<String> {
-        let active: Vec<_> = self
-            .groups
-            .get(group)
-            .into_iter()
-            .flatten()
-            .filter(|(_, storage)| storage.status == Status::Active)
-            .map(|(identity, storage)| address(identity, storage))
-            .collect();
-        let start = start.checked_rem(active.len()).unwrap_or(0);
-        active.iter().cycle().skip(start).take(count.min(active.len())).cloned().collect()
+    /// The addresses of up to `count` ACTIVE storages of a group, beginning with the one that `start` falls on. Those that
+    /// are draining come last, and for uploads only where there is nobody else: they say themselves why they take none.
+    pub fn active(&self, group: &GroupName, purpose: Purpose, start: usize, count: usize) -> Vec<String> {
+        let named = |is_named: fn(&Storage) -> bool| -> Vec<String> {
+            let storages = self.groups.get(group).into_iter().flatten();
+            let named: Vec<_> = storages
+                .filter(|(_, storage)| is_named(storage))
+                .map(|(identity, storage)| address(identity, storage))
+                .collect();
+            let start = start.checked_rem(named.len()).unwrap_or(0);
+            named.iter().cycle().skip(start).take(named.len()).cloned().collect()
+        };
+        let mut found = named(Storage::takes_uploads);
+        if found.is_empty() || purpose == Purpose::Reading {
+            found.extend(named(|storage| storage.serves() && !storage.takes_uploads()));
+        }
+        found.truncate(count);
+        found
     }
 
-    /// The groups that have an ACTIVE storage.
+    /// The groups that have an ACTIVE storage: of those with one that takes uploads, if there are any.
     pub fn active_groups(&self) -> Vec<GroupName> {
-        let serves = |storages: &BTreeMap<_, Storage>| storages.values().any(|s| s.status == Status::Active);
-        self.groups.iter().filter(|(_, storages)| serves(storages)).map(|(name, _)| name.clone()).collect()
+        let having = |fits: fn(&Storage) -> bool| -> Vec<GroupName> {
+            let groups = self.groups.iter().filter(|(_, storages)| storages.values().any(fits));
+            groups.map(|(name, _)| name.clone()).collect()
+        };
+        let taking = having(Storage::takes_uploads);
+        if taking.is_empty() { having(Storage::serves) } else { taking }
     }
 
     /// Everything, for GROUPS and STATE.
@@ -255,6 +295,7 @@ impl Registry {
             address: address(identity, storage),
             version: storage.version.clone(),
             status: storage.status.as_str().to_owned(),
+            membership: storage.membership.clone(),
             started: storage.started,
             joined: storage.joined,
             last_beat: storage.last_beat,
@@ -394,11 +435,11 @@ mod tests {
         let silence = Duration::from_secs(30);
         let who = registry.join(&join("group001", 1), IP, at(start, 0)).unwrap();
         assert_eq!(statuses(&registry), ["ONLINE"]);
-        assert!(registry.active(&group("group001"), 0, 3).is_empty());
+        assert!(registry.active(&group("group001"), Purpose::Uploads, 0, 3).is_empty());
 
         let changes = registry.beat(&group("group001"), &who.host, IP, Some(&who), at(start, 0)).unwrap();
         assert_eq!(changes.len(), 1);
-        assert_eq!(registry.active(&group("group001"), 7, 3), ["10.0.0.1:1"]);
+        assert_eq!(registry.active(&group("group001"), Purpose::Uploads, 7, 3), ["10.0.0.1:1"]);
         assert!(
             registry.beat(&group("group001"), &who.host, IP, Some(&who), at(start, 10)).unwrap().is_empty()
         );
@@ -437,7 +478,10 @@ mod tests {
             let who = registry.join(&join("g", port), IP, now).unwrap();
             registry.beat(&group("g"), &who.host, IP, Some(&who), now).unwrap();
         }
-        assert_eq!(registry.active(&group("g"), 3, 3), ["10.0.0.1:4", "10.0.0.1:1", "10.0.0.1:2"]);
+        assert_eq!(
+            registry.active(&group("g"), Purpose::Uploads, 3, 3),
+            ["10.0.0.1:4", "10.0.0.1:1", "10.0.0.1:2"]
+        );
     }
 
     #[test]
@@ -489,11 +533,44 @@ mod tests {
         }
         registry.join(&join("g", 6), IP, at(start, 6)).unwrap();
         assert_eq!(space(&registry), (1114, 536));
-        assert_eq!(registry.active(&group("g"), 0, 2), ["10.0.0.1:1", "10.0.0.1:2"]);
+        assert_eq!(registry.active(&group("g"), Purpose::Uploads, 0, 2), ["10.0.0.1:1", "10.0.0.1:2"]);
         // The one that is heard of last says how it is.
         let one = Identity { host: HostName::new("alpha").unwrap(), ip: IP, port: 1 };
         registry.beat(&group("g"), &one.host, IP, Some(&one), at(start, 7)).unwrap();
         assert_eq!(space(&registry), (1114, 546));
+    }
+
+    #[test]
+    fn who_drains_is_named_to_readers_last_and_who_is_removed_to_nobody() {
+        let mut registry = Registry::new(2, 9);
+        let (now, g) = (at(Instant::now(), 0), group("g"));
+        registry.add_group(&g).unwrap();
+        let say = |registry: &mut Registry, port, membership: &str| {
+            let who = registry.join(&join("g", port), IP, now).unwrap();
+            let report = StorageReport { membership: membership.to_owned(), ..StorageReport::default() };
+            registry.report(&g, &who, report).unwrap();
+            registry.beat(&g, &who.host, IP, Some(&who), now).unwrap();
+        };
+        for (port, membership) in [(1, "draining"), (2, ""), (3, "filling"), (4, "removed")] {
+            say(&mut registry, port, membership);
+        }
+        let named = |registry: &Registry, purpose| registry.active(&group("g"), purpose, 0, 3);
+        let [one, two, three] = ["10.0.0.1:1", "10.0.0.1:2", "10.0.0.1:3"];
+        assert_eq!(named(&registry, Purpose::Uploads), [two, three]);
+        assert_eq!(named(&registry, Purpose::Reading), [two, three, one]);
+        for port in 2..=3 {
+            say(&mut registry, port, "removed");
+        }
+        assert_eq!(named(&registry, Purpose::Uploads), [one], "it says itself why it takes none");
+        // A user who is new goes where uploads are taken.
+        registry.add_group(&group("other")).unwrap();
+        assert_eq!(registry.active_groups(), [group("g")]);
+        let who = registry.join(&join("other", 9), IP, now).unwrap();
+        registry.beat(&group("other"), &who.host, IP, Some(&who), now).unwrap();
+        assert_eq!(registry.active_groups(), [group("other")]);
+        let shown: Vec<_> =
+            registry.snapshot().remove(0).storages.into_iter().map(|s| s.membership).collect();
+        assert_eq!(shown, ["draining", "removed", "removed", "removed"]);
     }
 
     #[test]
@@ -504,6 +581,6 @@ mod tests {
         registry.report(&group("group001"), &who, report).unwrap();
         registry.join(&join("group001", 1), IP, at(start, 1)).unwrap();
         registry.beat(&group("group001"), &who.host, IP, Some(&who), at(start, 1)).unwrap();
-        assert_eq!(registry.active(&group("group001"), 0, 3), ["files.example:9"]);
+        assert_eq!(registry.active(&group("group001"), Purpose::Uploads, 0, 3), ["files.example:9"]);
     }
 }

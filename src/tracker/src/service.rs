@@ -11,12 +11,12 @@ use tnv_common::server::Service;
 use tnv_common::{clock, host};
 use tnv_proto::state::{ClusterState, StorageReport};
 use tnv_proto::{
-    AppId, Beat, Command, ErrorCode, Failure, GroupName, GroupText, Join, Report, Request, Saddrs, Server,
-    StorageAddresses, StorageText, UserId, render_groups,
+    AppId, Beat, Command, ErrorCode, Failure, GroupName, GroupText, Join, Membership, Report, Request,
+    Saddrs, Server, StorageAddresses, StorageText, UserId, render_groups,
 };
 
 use crate::config::Config;
-use crate::registry::{Change, Identity, Now, Registry};
+use crate::registry::{Change, Identity, Now, Purpose, Registry, Status};
 use crate::routes::Routes;
 
 /// Addresses in a SADDRS reply, at most.
@@ -124,7 +124,12 @@ impl TrackerService {
             .into());
         }
         let group = self.group_of(&request.app, &request.user, unrouted).await?;
-        let addresses = self.registry().active(&group, rand::random_range(0..=usize::MAX / 2), MAX_ADDRESSES);
+        let purpose = match unrouted {
+            Unrouted::Assign => Purpose::Uploads,
+            Unrouted::Guess => Purpose::Reading,
+        };
+        let start = rand::random_range(0..=usize::MAX / 2);
+        let addresses = self.registry().active(&group, purpose, start, MAX_ADDRESSES);
         if addresses.is_empty() {
             return Err(Failure::new(
                 ErrorCode::UNAVAILABLE,
@@ -186,7 +191,7 @@ impl TrackerService {
                         } else {
                             storage.last_beat
                         }),
-                        status: storage.status,
+                        status: shown_status(storage.status, &storage.membership),
                     })
                     .collect(),
             })
@@ -235,6 +240,18 @@ impl Service for TrackerService {
     }
 }
 
+/// A storage's status in GROUPS: who fills looks as if it had only just come, which older programs know; who drains or was
+/// removed is called that, and so is not counted as active.
+fn shown_status(status: String, membership: &str) -> String {
+    const FILLING: &str = Membership::Filling.as_str();
+    match membership {
+        _ if status != Status::Active.as_str() => status,
+        "" => status,
+        FILLING => Status::Online.as_str().to_owned(),
+        other => other.to_uppercase(),
+    }
+}
+
 /// GROUPS shows these texts line by line, on terminals.
 fn check_join(join: &Join) -> Result<(), Failure> {
     if join.host.as_str().contains(char::is_control) || join.version.as_str().contains(char::is_control) {
@@ -252,6 +269,11 @@ fn check_report(report: &StorageReport) -> Result<(), Failure> {
                 "the {what} in the report is not a word of {MAX_NAME} bytes"
             )));
         }
+    }
+    if !report.membership.is_empty()
+        && !Membership::ALL.iter().any(|membership| membership.as_str() == report.membership)
+    {
+        return Err(Failure::bad_request("the membership in the report is none that is known"));
     }
     let is_address = |address: &str| {
         let (host, port) = address.rsplit_once(':')?;
@@ -302,6 +324,19 @@ mod tests {
     }
 
     #[test]
+    fn what_a_member_does_is_shown_as_its_status() {
+        for (status, membership, shown) in [
+            ("ACTIVE", "", "ACTIVE"),
+            ("ACTIVE", "filling", "ONLINE"),
+            ("ACTIVE", "draining", "DRAINING"),
+            ("ACTIVE", "removed", "REMOVED"),
+            ("OFFLINE", "draining", "OFFLINE"),
+        ] {
+            assert_eq!(shown_status(status.to_owned(), membership), shown, "{status} {membership}");
+        }
+    }
+
+    #[test]
     fn reports_are_held_to_their_limits() {
         let good = StorageReport {
             id: "2f1c7c1e-0000-4000-8000-000000000000".to_owned(),
@@ -315,6 +350,8 @@ mod tests {
             check_report(&StorageReport { version: bad.clone(), ..good.clone() }).unwrap_err();
             check_report(&StorageReport { id: bad, ..good.clone() }).unwrap_err();
         }
+        check_report(&StorageReport { membership: "draining".to_owned(), ..good.clone() }).unwrap();
+        check_report(&StorageReport { membership: "DRAINING".to_owned(), ..good.clone() }).unwrap_err();
         for bad in ["host", "host:0", "host:70000", ":1", "a;b:1", "a b:1", "a\nb:1", "a:1;b:2"] {
             check_report(&StorageReport { advertise: bad.to_owned(), ..good.clone() }).unwrap_err();
         }

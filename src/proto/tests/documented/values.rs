@@ -34,6 +34,7 @@ pub(crate) fn report() -> StorageReport {
         id: "8b209875-08fe-4353-a8c1-07588c6dadc3".to_owned(),
         version: "0.1.0".to_owned(),
         advertise: String::new(),
+        membership: String::new(),
         load: load(),
     }
 }
@@ -45,6 +46,7 @@ pub(crate) fn state() -> ClusterState {
         address: "10.0.0.1:23000".to_owned(),
         version: "0.1.0".to_owned(),
         status: "ACTIVE".to_owned(),
+        membership: String::new(),
         started: 1_780_000_000,
         joined: 1_780_000_001,
         last_beat: 1_780_000_011,

@@ -13,6 +13,9 @@ pub struct Membership {
     pub replicates: bool,
 }
 
+/// Why a storage that was removed adds nothing.
+pub(super) const REMOVED: &str = "this storage was removed from its group";
+
 /// What a member of a group is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemberState {

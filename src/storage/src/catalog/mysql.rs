@@ -23,7 +23,7 @@ use self::change::{Change, Changes};
 use self::copies::{BacklogOf, Clear, Enlist, Holders, Land, Own, Pending, PendingOf, Postpone};
 use self::find::{Finds, Taken, read_row};
 use self::list::List;
-use self::members::{Members, Register, RemoveRows, SetState};
+use self::members::{ChangeState, Members, OnlyAt, Register, Remove, RemoveRows, StateOf};
 use self::storage::{
     Forget, HasCopy, KnowsStorage, LastPathIndex, Leftovers, MarkDamaged, OtherStorageAt, Seal,
 };
@@ -226,14 +226,28 @@ impl Catalog for MySqlCatalog {
         self.db.write(&Enlist { membership, after, limit, now_ms }).await
     }
 
-    async fn set_state(&self, state: MemberState) -> Result<(), DbError> {
-        self.db.write(&SetState { storage: &self.storage, state }).await
+    async fn backlog_of(&self, id: &str) -> Result<Backlog, DbError> {
+        self.db.read(&BacklogOf(id)).await
     }
 
-    async fn remove_member(&self, id: &str) -> Result<(), DbError> {
-        self.db.write(&SetState { storage: id, state: MemberState::Removed }).await?;
-        while !self.db.write(&RemoveRows { storage: id, limit: REMOVED_AT_ONCE }).await? {}
-        Ok(())
+    async fn member_state(&self, id: &str) -> Result<Option<MemberState>, DbError> {
+        self.db.read(&StateOf { storage: id, group: &self.membership.group }).await
+    }
+
+    async fn change_state(&self, id: &str, from: MemberState, to: MemberState) -> Result<bool, DbError> {
+        self.db.write(&ChangeState { storage: id, from, to }).await
+    }
+
+    async fn only_at(&self, id: &str, others: &[String]) -> Result<u64, DbError> {
+        self.db.read(&OnlyAt { storage: id, others }).await
+    }
+
+    async fn remove_member(&self, id: &str, others: Option<&[String]>) -> Result<u64, DbError> {
+        let only_there = self.db.write(&Remove { storage: id, others }).await?;
+        if only_there == 0 {
+            while !self.db.write(&RemoveRows { storage: id, limit: REMOVED_AT_ONCE }).await? {}
+        }
+        Ok(only_there)
     }
 }
 

@@ -139,11 +139,23 @@ impl Catalog for Scripted {
         Err(DbError::Closed)
     }
 
-    async fn set_state(&self, _: MemberState) -> Result<(), DbError> {
+    async fn backlog_of(&self, _: &str) -> Result<Backlog, DbError> {
         Err(DbError::Closed)
     }
 
-    async fn remove_member(&self, _: &str) -> Result<(), DbError> {
+    async fn member_state(&self, _: &str) -> Result<Option<MemberState>, DbError> {
+        Err(DbError::Closed)
+    }
+
+    async fn change_state(&self, _: &str, _: MemberState, _: MemberState) -> Result<bool, DbError> {
+        Err(DbError::Closed)
+    }
+
+    async fn only_at(&self, _: &str, _: &[String]) -> Result<u64, DbError> {
+        Err(DbError::Closed)
+    }
+
+    async fn remove_member(&self, _: &str, _: Option<&[String]>) -> Result<u64, DbError> {
         Err(DbError::Closed)
     }
 }

@@ -449,18 +449,36 @@ impl Catalog for SqliteCatalog {
         self.db.write(move |tx| copies::enlist(tx, &membership, after.clone(), limit, now)).await
     }
 
-    async fn set_state(&self, state: MemberState) -> Result<(), DbError> {
-        let storage = self.storage();
-        self.db.write(move |tx| copies::set_state(tx, &storage, state)).await
+    async fn backlog_of(&self, id: &str) -> Result<Backlog, DbError> {
+        let id = id.to_owned();
+        self.db.read(move |connection| copies::backlog(connection, &id)).await
     }
 
-    async fn remove_member(&self, id: &str) -> Result<(), DbError> {
-        let removed = id.to_owned();
-        self.db.write(move |tx| copies::set_state(tx, &removed, MemberState::Removed)).await?;
+    async fn member_state(&self, id: &str) -> Result<Option<MemberState>, DbError> {
+        let (id, group) = (id.to_owned(), self.membership.group.clone());
+        self.db.read(move |connection| copies::member_state(connection, &id, &group)).await
+    }
+
+    async fn change_state(&self, id: &str, from: MemberState, to: MemberState) -> Result<bool, DbError> {
+        let id = id.to_owned();
+        self.db.write(move |tx| copies::change_state(tx, &id, from, to)).await
+    }
+
+    async fn only_at(&self, id: &str, others: &[String]) -> Result<u64, DbError> {
+        let (id, others) = (id.to_owned(), others.to_vec());
+        self.db.read(move |connection| copies::only_at(connection, &id, &others)).await
+    }
+
+    async fn remove_member(&self, id: &str, others: Option<&[String]>) -> Result<u64, DbError> {
+        let (removed, others) = (id.to_owned(), others.map(<[String]>::to_vec));
+        let only_there = move |tx: &Connection| copies::remove(tx, &removed, others.as_deref());
+        let only_there = self.db.write(only_there).await?;
         loop {
             let removed = id.to_owned();
-            if self.db.write(move |tx| copies::remove_rows(tx, &removed, REMOVED_AT_ONCE)).await? {
-                return Ok(());
+            if only_there > 0
+                || self.db.write(move |tx| copies::remove_rows(tx, &removed, REMOVED_AT_ONCE)).await?
+            {
+                return Ok(only_there);
             }
         }
     }

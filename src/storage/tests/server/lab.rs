@@ -224,7 +224,7 @@ impl Running {
         wire.reply().await
     }
 
-    async fn ask(&self, file: &str, command: Command) -> Result<Vec<u8>, Failure> {
+    pub(crate) async fn ask(&self, file: &str, command: Command) -> Result<Vec<u8>, Failure> {
         let mut wire = self.connect().await;
         wire.send(&key(file).to_frame(command)).await;
         wire.reply().await

@@ -7,6 +7,7 @@ mod copies;
 mod deletes;
 mod downloads;
 mod labels;
+mod members;
 mod parts;
 mod peers;
 mod scrub;

@@ -17,6 +17,7 @@ mod gateway;
 mod keepalived;
 mod kill;
 mod library;
+mod members;
 mod memory;
 mod mixed;
 mod peers;

@@ -1,8 +1,8 @@
 //! A group whose storages have a copy of each file each: any of them may be killed, stopped or lose its disk, and what was
 //! acknowledged is there, byte for byte, at all of them in the end.
 
-mod group;
-mod work;
+pub(crate) mod group;
+pub(crate) mod work;
 
 use std::io::Read;
 use std::path::PathBuf;

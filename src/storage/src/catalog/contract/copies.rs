@@ -102,16 +102,21 @@ async fn members(one: &dyn Catalog, two: &dyn Catalog) {
     assert_eq!(one.members().await.expect(OK).len(), 1, "only who replicates is a member");
     assert_eq!(join_group(two, "two", Replication::Copies).await, MemberState::Filling);
     assert_eq!(join_group(one, "one", Replication::Copies).await, MemberState::Active);
-    for state in [MemberState::Active, MemberState::Draining] {
-        two.set_state(state).await.expect(OK);
-        assert_eq!(join_group(two, "two", Replication::Copies).await, state);
+    let (filling, active, draining) = (MemberState::Filling, MemberState::Active, MemberState::Draining);
+    for (from, to) in [(filling, active), (active, draining)] {
+        // By whichever member, and not from another state.
+        assert!(one.change_state("two", from, to).await.expect(OK));
+        assert!(!two.change_state("two", from, to).await.expect(OK));
+        assert_eq!(join_group(two, "two", Replication::Copies).await, to);
+        assert_eq!(one.member_state("two").await.expect(OK), Some(to));
     }
+    assert_eq!(one.member_state("nobody").await.expect(OK), None);
     let members = one.members().await.expect(OK);
     let seen: Vec<_> = members.iter().map(|m| (m.id.as_str(), m.address.as_str(), m.state)).collect();
     let expected = [("one", "one:23000", MemberState::Active), ("two", "two:23000", MemberState::Draining)];
     assert_eq!(seen, expected);
     assert_eq!((members[0].host.as_str(), members[0].seen_ms), ("alpha", 5));
-    two.set_state(MemberState::Active).await.expect(OK);
+    assert!(two.change_state("two", draining, active).await.expect(OK));
 }
 
 /// An insert orders a copy for every other member, and orders are told, postponed and counted.
@@ -355,8 +360,28 @@ async fn removal(one: &dyn Catalog, two: &dyn Catalog, three: &dyn Catalog) {
     assert!(one.insert(ours.clone()).await.expect(OK) && three.insert(theirs.clone()).await.expect(OK));
     assert!(two.land(landed(&ours, "two")).await.expect(OK));
     assert_eq!(ordered(three).await, ["ours"]);
-    one.remove_member("three").await.expect(OK);
-    one.remove_member("three").await.expect(OK);
+    assert_eq!(one.backlog_of("three").await.expect(OK).files, 1);
+    // It alone has a file, until another one has it as well.
+    let (nobody, both) = (Vec::new(), vec!["one".to_owned(), "two".to_owned()]);
+    assert_eq!(one.only_at("three", &nobody).await.expect(OK), 1);
+    assert_eq!(one.only_at("one", &both[1..]).await.expect(OK), 0);
+    assert_eq!(one.only_at("one", &nobody).await.expect(OK), 1);
+    assert_eq!(one.remove_member("three", Some(&both)).await.expect(OK), 1);
+    assert_eq!(one.member_state("three").await.expect(OK), Some(MemberState::Filling));
+    assert!(two.land(landed(&theirs, "two")).await.expect(OK));
+    assert_eq!(one.only_at("three", &both).await.expect(OK), 0);
+    assert_eq!(
+        one.remove_member("three", Some(&both[..1])).await.expect(OK),
+        1,
+        "the other one does not count"
+    );
+    for _ in 0..2 {
+        assert_eq!(one.remove_member("three", Some(&both)).await.expect(OK), 0);
+    }
+    assert_eq!(one.member_state("three").await.expect(OK), Some(MemberState::Removed));
+    three.insert(new("late", "three", 1)).await.expect_err("what it takes now is nobody's");
+    three.enlist(None, 9).await.expect_err("it needs nothing");
+    assert_eq!(location(one, "late").await, None);
     let ids: Vec<String> = two.members().await.expect(OK).into_iter().map(|member| member.id).collect();
     assert_eq!(ids, ["one", "two"]);
     assert!(ordered(three).await.is_empty());
@@ -364,6 +389,6 @@ async fn removal(one: &dyn Catalog, two: &dyn Catalog, three: &dyn Catalog) {
     assert_eq!(location(one, "theirs").await, Some(Location::Elsewhere), "not where its path would be here");
     assert!(one.insert(new("later", "one", 1)).await.expect(OK));
     assert!(ordered(three).await.is_empty());
-    three.set_state(MemberState::Active).await.expect(OK);
+    assert!(!three.change_state("three", MemberState::Active, MemberState::Active).await.expect(OK));
     assert_eq!(join_group(three, "three", Replication::Copies).await, MemberState::Removed);
 }

@@ -7,6 +7,7 @@ use tnv_common::mysql::prelude::Queryable;
 use tnv_common::mysql::{Conn, Error, Value, Work};
 use tnv_proto::FileKey;
 
+use super::members::check_membership;
 use super::{LONGEST_LIST, listed};
 use crate::catalog::{
     Backlog, CopyAt, Enlisted, FileColumns, LandedCopy, Leftover, Membership, NewFile, OwnCopies, OwnCopy,
@@ -28,6 +29,7 @@ pub(super) async fn order(
     // Until this transaction ends nobody becomes a member unseen: whoever does writes this row first.
     let hold = "SELECT serial FROM t_schema WHERE component = 'storage' LOCK IN SHARE MODE";
     connection.query_drop(hold).await?;
+    check_membership(connection, &membership.storage).await?;
     for ids in ids.chunks(LONGEST_LIST) {
         let (marks, ids) = listed(ids);
         let order = format!(
@@ -335,6 +337,7 @@ impl Work for Enlist<'_> {
 
     async fn run(&self, connection: &mut Conn, _again: bool) -> Result<Self::Output, Error> {
         let (table, storage) = (self.after.table, self.membership.storage.as_str());
+        check_membership(connection, storage).await?;
         let query = format!("SELECT id FROM t_file_0{table} WHERE id > ? ORDER BY id LIMIT ?, 1");
         let page = (self.after.id.as_str(), self.limit.saturating_sub(1));
         let last: Option<String> = connection.exec_first(query, page).await?;

@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 use tnv_common::mysql::prelude::Queryable;
-use tnv_common::mysql::{Conn, Error, Row, Work};
+use tnv_common::mysql::{Conn, Error, Row, ServerError, Value, Work};
 
-use super::{broken, column};
-use crate::catalog::{Member, MemberState, StorageRow};
+use super::{broken, column, repeated};
+use crate::catalog::{Member, MemberState, REMOVED, StorageRow};
 use crate::config::Replication;
 
 /// Waits for transactions that order copies by what members they have seen, and keeps others from beginning; so that
@@ -81,20 +81,100 @@ impl Work for Members<'_> {
     }
 }
 
-pub(super) struct SetState<'a> {
+pub(super) struct StateOf<'a> {
     pub(super) storage: &'a str,
-    pub(super) state: MemberState,
+    pub(super) group: &'a str,
 }
 
 #[async_trait]
-impl Work for SetState<'_> {
-    type Output = ();
+impl Work for StateOf<'_> {
+    type Output = Option<MemberState>;
 
-    async fn run(&self, connection: &mut Conn, _again: bool) -> Result<(), Error> {
-        hold_members(connection).await?;
-        let set = "UPDATE t_storage SET state = ? WHERE id = ? AND state <> 'removed'";
-        connection.exec_drop(set, (self.state.as_str(), self.storage)).await
+    async fn run(&self, connection: &mut Conn, _again: bool) -> Result<Option<MemberState>, Error> {
+        let query = "SELECT state FROM t_storage WHERE id = ? AND group_name = ? AND replication = 'copies'";
+        let mut row: Option<Row> = connection.exec_first(query, (self.storage, self.group)).await?;
+        row.as_mut().map(state_of).transpose()
     }
+}
+
+pub(super) struct ChangeState<'a> {
+    pub(super) storage: &'a str,
+    pub(super) from: MemberState,
+    pub(super) to: MemberState,
+}
+
+#[async_trait]
+impl Work for ChangeState<'_> {
+    type Output = bool;
+
+    async fn run(&self, connection: &mut Conn, again: bool) -> Result<bool, Error> {
+        hold_members(connection).await?;
+        let set = "UPDATE t_storage SET state = ? WHERE id = ? AND state = ?";
+        connection.exec_drop(set, (self.to.as_str(), self.storage, self.from.as_str())).await?;
+        if connection.affected_rows() > 0 || !again {
+            return Ok(connection.affected_rows() > 0);
+        }
+        // By an earlier run, if that was committed after all.
+        let query = "SELECT 1 FROM t_storage WHERE id = ? AND state = ?";
+        Ok(connection.exec_first::<i64, _, _>(query, (self.storage, self.to.as_str())).await?.is_some())
+    }
+}
+
+pub(super) struct OnlyAt<'a> {
+    pub(super) storage: &'a str,
+    pub(super) others: &'a [String],
+}
+
+#[async_trait]
+impl Work for OnlyAt<'_> {
+    type Output = u64;
+
+    async fn run(&self, connection: &mut Conn, _again: bool) -> Result<u64, Error> {
+        // A list of nobody is no list for the servers; no storage has an empty identity.
+        let marks = repeated("?", self.others.len() + 1);
+        let query = format!(
+            "SELECT COUNT(*) FROM t_copy c WHERE c.storage = ? AND c.state = 'present'
+               AND NOT EXISTS (SELECT 1 FROM t_copy o FORCE INDEX (i_file) WHERE o.file_table = c.file_table
+                               AND o.file_id = c.file_id AND o.state = 'present' AND o.storage IN ({marks}))"
+        );
+        let storages = [self.storage, ""].into_iter().chain(self.others.iter().map(String::as_str));
+        let params: Vec<Value> = storages.map(Value::from).collect();
+        Ok(connection.exec_first(query, params).await?.unwrap_or(0))
+    }
+}
+
+/// Ends a membership, unless there are files that none of `others` has: how many.
+pub(super) struct Remove<'a> {
+    pub(super) storage: &'a str,
+    pub(super) others: Option<&'a [String]>,
+}
+
+#[async_trait]
+impl Work for Remove<'_> {
+    type Output = u64;
+
+    async fn run(&self, connection: &mut Conn, again: bool) -> Result<u64, Error> {
+        // What the storage takes is there already, and counted, or waits for this transaction and fails.
+        hold_members(connection).await?;
+        if let Some(others) = self.others {
+            let only_there = OnlyAt { storage: self.storage, others }.run(connection, again).await?;
+            if only_there > 0 {
+                return Ok(only_there);
+            }
+        }
+        connection.exec_drop("UPDATE t_storage SET state = 'removed' WHERE id = ?", (self.storage,)).await?;
+        Ok(0)
+    }
+}
+
+/// An error if the storage was removed: what it takes is nobody's any more. It stays what it is until the transaction ends.
+pub(super) async fn check_membership(connection: &mut Conn, storage: &str) -> Result<(), Error> {
+    let query = "SELECT 1 FROM t_storage WHERE id = ? AND state = 'removed' LOCK IN SHARE MODE";
+    if connection.exec_first::<i64, _, _>(query, (storage,)).await?.is_none() {
+        return Ok(());
+    }
+    // As a trigger would say it.
+    Err(Error::Server(ServerError { code: 1644, message: REMOVED.to_owned(), state: "45000".to_owned() }))
 }
 
 /// Up to `limit` rows of each kind of a storage that is removed: whether those were all.

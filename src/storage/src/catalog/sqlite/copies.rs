@@ -7,7 +7,7 @@ use tnv_proto::FileKey;
 use super::insert_copy;
 use crate::catalog::{
     Backlog, CopyAt, Enlisted, FileColumns, LandedCopy, Leftover, Member, MemberState, Membership, NewFile,
-    OwnCopies, OwnCopy, PendingCopy, StorageRow,
+    OwnCopies, OwnCopy, PendingCopy, REMOVED, StorageRow,
 };
 use crate::config::Replication;
 use crate::layout::table_of;
@@ -93,6 +93,7 @@ pub(super) fn insert_others(tx: &Connection, file: &NewFile) -> rusqlite::Result
 /// Orders that every other member of the group that lacks it get a copy of a new file. An order that an id has left from an earlier
 /// file becomes the new one's.
 pub(super) fn order(tx: &Connection, file: &NewFile, membership: &Membership) -> rusqlite::Result<()> {
+    check_membership(tx, &membership.storage)?;
     tx.prepare_cached(
         "INSERT INTO t_pending (file_table, file_id, storage, file_size, since_ms)
          SELECT ?1, ?2, id, ?3, ?4 FROM t_storage
@@ -331,6 +332,7 @@ pub(super) fn enlist(
     limit: u32,
     now_ms: i64,
 ) -> rusqlite::Result<(u64, Option<Enlisted>)> {
+    check_membership(tx, &membership.storage)?;
     let table = after.table;
     let last: Option<String> = tx
         .prepare_cached(&format!("SELECT id FROM t_file_0{table} WHERE id > ? ORDER BY id LIMIT 1 OFFSET ?"))?
@@ -353,11 +355,61 @@ pub(super) fn enlist(
     Ok((ordered as u64, after.next(last)))
 }
 
-pub(super) fn set_state(tx: &Connection, storage: &str, state: MemberState) -> rusqlite::Result<()> {
-    tx.execute(
-        "UPDATE t_storage SET state = ? WHERE id = ? AND state <> 'removed'",
-        [state.as_str(), storage],
+pub(super) fn member_state(
+    connection: &Connection,
+    storage: &str,
+    group: &str,
+) -> rusqlite::Result<Option<MemberState>> {
+    connection
+        .prepare_cached(
+            "SELECT state FROM t_storage WHERE id = ? AND group_name = ? AND replication = 'copies'",
+        )?
+        .query_row([storage, group], |row| row.get(0))
+        .optional()
+}
+
+pub(super) fn change_state(
+    tx: &Connection,
+    storage: &str,
+    from: MemberState,
+    to: MemberState,
+) -> rusqlite::Result<bool> {
+    let changed = tx.execute(
+        "UPDATE t_storage SET state = ? WHERE id = ? AND state = ?",
+        [to.as_str(), storage, from.as_str()],
     )?;
+    Ok(changed > 0)
+}
+
+pub(super) fn only_at(connection: &Connection, storage: &str, others: &[String]) -> rusqlite::Result<u64> {
+    let marks = vec!["?"; others.len()].join(", ");
+    let query = format!(
+        "SELECT count(*) FROM t_copy c WHERE c.storage = ? AND c.state = 'present'
+           AND NOT EXISTS (SELECT 1 FROM t_copy o WHERE o.file_table = c.file_table AND o.file_id = c.file_id
+                           AND o.state = 'present' AND o.storage IN ({marks}))"
+    );
+    let storages = std::iter::once(storage).chain(others.iter().map(String::as_str));
+    let count: i64 = connection.query_row(&query, rusqlite::params_from_iter(storages), |row| row.get(0))?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
+/// Ends a membership, unless there are files that none of `others` has: how many. What the storage takes later fails.
+pub(super) fn remove(tx: &Connection, storage: &str, others: Option<&[String]>) -> rusqlite::Result<u64> {
+    let only_there = others.map_or(Ok(0), |others| only_at(tx, storage, others))?;
+    if only_there == 0 {
+        tx.execute("UPDATE t_storage SET state = 'removed' WHERE id = ?", [storage])?;
+    }
+    Ok(only_there)
+}
+
+/// An error if the storage was removed: what it takes is nobody's any more.
+fn check_membership(tx: &Connection, storage: &str) -> rusqlite::Result<()> {
+    let is_removed: bool = tx
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM t_storage WHERE id = ? AND state = 'removed')")?
+        .query_row([storage], |row| row.get(0))?;
+    if is_removed {
+        return Err(rusqlite::Error::ToSqlConversionFailure(REMOVED.into()));
+    }
     Ok(())
 }
 

@@ -5,28 +5,28 @@ use std::path::PathBuf;
 use rustix::process::Signal;
 
 use crate::harness::frames::{Reply, STATE, Wire, key, range};
-use crate::harness::lab::{APP, Lab, Role, Server, USER, wait_status};
+use crate::harness::lab::{APP, Lab, Role, Server, USER};
 use crate::harness::{contents_below, eventually};
 
-pub(super) const STORAGES: usize = 3;
+pub(crate) const STORAGES: usize = 3;
 const FETCH: u8 = 83;
 
-pub(super) struct Group {
+pub(crate) struct Group {
     roles: Vec<Role>,
     storages: Vec<Server>,
     tracker: Server,
     _id: Server,
     /// Last, so that it is there until all others are gone.
-    pub(super) lab: Lab,
+    pub(crate) lab: Lab,
 }
 
 impl Group {
-    pub(super) fn start() -> Group {
+    pub(crate) fn start() -> Group {
         Group::start_with(|tracker| tracker)
     }
 
     /// With a tracker that notices within a second who is gone.
-    pub(super) fn watched() -> Group {
+    pub(crate) fn watched() -> Group {
         Group::start_with(|tracker| tracker.set("check_interval", "50ms").set("offline_after", "1s"))
     }
 
@@ -42,59 +42,59 @@ impl Group {
         };
         let roles: Vec<_> = (0..STORAGES).map(role).collect();
         let storages = roles.iter().map(|role| role.start(&lab)).collect();
-        wait_status(&tracker.address, "ACTIVE", STORAGES);
+        wait_serving(&tracker.address, STORAGES);
         Group { roles, storages, tracker, _id: id, lab }
     }
 
-    pub(super) fn tracker(&self) -> &str {
+    pub(crate) fn tracker(&self) -> &str {
         &self.tracker.address
     }
 
-    pub(super) fn address(&self, storage: usize) -> &str {
+    pub(crate) fn address(&self, storage: usize) -> &str {
         &self.storages[storage].address
     }
 
-    pub(super) fn store(&self, storage: usize) -> PathBuf {
+    pub(crate) fn store(&self, storage: usize) -> PathBuf {
         self.lab.path(&store(storage))
     }
 
-    pub(super) fn kill(&mut self, storage: usize) {
+    pub(crate) fn kill(&mut self, storage: usize) {
         self.storages[storage].process.kill();
     }
 
-    pub(super) fn signal(&self, storage: usize, signal: Signal) {
+    pub(crate) fn signal(&self, storage: usize, signal: Signal) {
         self.storages[storage].process.signal(signal);
     }
 
-    pub(super) fn restart(&mut self, storage: usize) {
+    pub(crate) fn restart(&mut self, storage: usize) {
         self.storages[storage] = self.roles[storage].start(&self.lab);
     }
 
     #[track_caller]
-    pub(super) fn wire(&self, storage: usize) -> Wire {
+    pub(crate) fn wire(&self, storage: usize) -> Wire {
         Wire::connect(self.address(storage))
     }
 
     #[track_caller]
-    pub(super) fn upload(&self, storage: usize, file: &str, contents: &[u8]) {
+    pub(crate) fn upload(&self, storage: usize, file: &str, contents: &[u8]) {
         self.wire(storage).upload(&key(APP, USER, file), contents).ok();
     }
 
     #[track_caller]
-    pub(super) fn download(&self, storage: usize, file: &str) -> Reply {
+    pub(crate) fn download(&self, storage: usize, file: &str) -> Reply {
         self.wire(storage).download(&key(APP, USER, file), 0, 0)
     }
 
     /// What lies on this storage itself.
     #[track_caller]
-    pub(super) fn fetch(&self, storage: usize, file: &str) -> Reply {
+    pub(crate) fn fetch(&self, storage: usize, file: &str) -> Reply {
         let body = [range(&key(APP, USER, file), 0, 0), vec![0; 32]].concat();
         self.wire(storage).call(FETCH, &body)
     }
 
     /// What the tracker was told by this storage.
     #[track_caller]
-    pub(super) fn load_of(&self, storage: usize) -> Option<serde_json::Value> {
+    pub(crate) fn load_of(&self, storage: usize) -> Option<serde_json::Value> {
         let state = Wire::connect(self.tracker()).call(STATE, &[]).ok();
         let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
         let storages = state["groups"][0]["storages"].as_array()?;
@@ -104,7 +104,7 @@ impl Group {
 
     /// Waits until this storage has the bytes of so many files.
     #[track_caller]
-    pub(super) fn wait_bytes(&self, storage: usize, count: usize) {
+    pub(crate) fn wait_bytes(&self, storage: usize, count: usize) {
         eventually(&format!("{count} files at {storage}"), || {
             (contents_below(&self.store(storage)).len() == count).then_some(())
         });
@@ -112,9 +112,21 @@ impl Group {
 
     /// Waits until every storage has the bytes of so many files, and no others.
     #[track_caller]
-    pub(super) fn wait_bytes_at_all(&self, count: usize) {
+    pub(crate) fn wait_bytes_at_all(&self, count: usize) {
         (0..STORAGES).for_each(|storage| self.wait_bytes(storage, count));
     }
+}
+
+/// Waits until clients are sent to so many storages: those that fill as well.
+#[track_caller]
+fn wait_serving(tracker: &str, count: usize) {
+    eventually(&format!("{count} storages that serve"), || {
+        let state = Wire::connect(tracker).call(STATE, &[]).ok();
+        let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
+        let storages = state["groups"][0]["storages"].as_array()?;
+        let serving = storages.iter().filter(|storage| storage["status"] == "ACTIVE").count();
+        (serving == count).then_some(())
+    });
 }
 
 fn store(n: usize) -> String {

@@ -29,15 +29,15 @@ struct File {
 
 /// What was found in the end.
 #[derive(Debug, Default)]
-pub(super) struct Counts {
-    pub(super) present: usize,
-    pub(super) gone: usize,
-    pub(super) doubtful_present: usize,
-    pub(super) doubtful_gone: usize,
-    pub(super) refused_reads: usize,
+pub(crate) struct Counts {
+    pub(crate) present: usize,
+    pub(crate) gone: usize,
+    pub(crate) doubtful_present: usize,
+    pub(crate) doubtful_gone: usize,
+    pub(crate) refused_reads: usize,
 }
 
-pub(super) struct Worker {
+pub(crate) struct Worker {
     name: usize,
     addresses: Vec<String>,
     random: Random,
@@ -47,7 +47,7 @@ pub(super) struct Worker {
 
 /// Works until `meanwhile` ends, which gets a function that waits for so many answered operations.
 #[track_caller]
-pub(super) fn under_load(workers: Vec<Worker>, meanwhile: impl FnOnce(&dyn Fn(usize))) -> Vec<Worker> {
+pub(crate) fn under_load(workers: Vec<Worker>, meanwhile: impl FnOnce(&dyn Fn(usize))) -> Vec<Worker> {
     let stop = AtomicBool::new(false);
     let (sender, answered) = channel();
     thread::scope(|scope| {
@@ -80,7 +80,7 @@ impl Drop for StopOnDrop<'_> {
 }
 
 impl Worker {
-    pub(super) fn new(name: usize, group: &Group, seed: u64) -> Worker {
+    pub(crate) fn new(name: usize, group: &Group, seed: u64) -> Worker {
         let addresses = (0..STORAGES).map(|storage| group.address(storage).to_owned()).collect();
         Worker { name, addresses, random: Random::new(seed), files: BTreeMap::new(), refused_reads: 0 }
     }
@@ -156,7 +156,7 @@ impl Worker {
 
     /// How many of its files there are, as the catalog says.
     #[track_caller]
-    pub(super) fn count(&self, group: &Group) -> usize {
+    pub(crate) fn count(&self, group: &Group) -> usize {
         let mut wire = group.wire(0);
         let mut is_there = |file: &&String| wire.call(FILESIZE, &key(APP, USER, file)).status == 0;
         self.files.keys().filter(&mut is_there).count()
@@ -164,7 +164,7 @@ impl Worker {
 
     /// Checks what each storage has itself, when all copies are made.
     #[track_caller]
-    pub(super) fn check(&self, group: &Group, counts: &mut Counts) {
+    pub(crate) fn check(&self, group: &Group, counts: &mut Counts) {
         counts.refused_reads += self.refused_reads;
         for (name, file) in &self.files {
             let whole: Vec<bool> = (0..STORAGES)

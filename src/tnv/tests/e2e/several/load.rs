@@ -53,7 +53,12 @@ impl Load {
             let drawers: Vec<_> = (WORKERS..WORKERS + DRAWERS)
                 .map(|worker| {
                     let (stop, sender) = (&stop, sender.clone());
-                    scope.spawn(move || draw(site, stop, &|| drop(sender.send(worker))))
+                    scope.spawn(move || {
+                        let tell = || {
+                            let _ = sender.send(worker);
+                        };
+                        draw(site, stop, &tell)
+                    })
                 })
                 .collect();
             drop::<Sender<usize>>(sender);
