@@ -86,7 +86,7 @@ pub struct ScrubPass {
     pub missing: u64,
     /// Those that could not be looked at.
     pub unread: u64,
-    /// Files that no row stood for, older than a day; they were removed.
+    /// Files that no row stood for, older than a day. They are left where they are.
     pub orphans: u64,
 }
 

@@ -20,6 +20,9 @@ use crate::source;
 use crate::verified::{Check, Lookup, take_sums};
 use crate::volume::{StorePath, explain, is_unreachable};
 
+/// A reader waits for the sums of a file up to this size to be made, in bytes.
+const WAITED_FOR: u64 = 64 << 20;
+
 /// Where the bytes may come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach {
@@ -64,7 +67,12 @@ impl StorageService {
             }
             opened => opened?,
         };
-        let check = self.check(key, &entry, &source).await?;
+        let check = match self.check(key, &entry, &source).await {
+            Err(failure) if is_elsewhere(&failure) => {
+                return self.relay(connection, key, &entry, range).await;
+            }
+            check => check?,
+        };
         let whole = size == entry.size;
         let crc32 = (whole && checksum.is_known()).then_some(entry.crc32);
         let memory = (&self.buffers, &*self.counters);
@@ -94,6 +102,18 @@ impl StorageService {
         match self.verified.check(&path, entry, source).await {
             Ok(Lookup::Found(check)) => Ok(Some(check)),
             Ok(Lookup::NotWanted) => Ok(None),
+            Ok(Lookup::Missing) if entry.size <= WAITED_FOR => {
+                let (owner, read, place) = (path.clone(), entry.clone(), place.into_owned());
+                let made = path.disk().wait_for(move || {
+                    let sums = take_sums(&owner, &read, &place)?;
+                    owner.keep_sums(&place, &sums, read.size, &read.checksum());
+                    Ok(sums)
+                });
+                let sums = made.await.map_err(|error| self.unreadable(key, entry, &error))?;
+                self.verified
+                    .learn(&path, entry, source, &sums)
+                    .map_err(|error| self.unreadable(key, entry, &error))
+            }
             Ok(Lookup::Missing) => {
                 self.make_sums(key, entry, path, place.into_owned());
                 Ok(None)

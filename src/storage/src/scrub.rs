@@ -1,5 +1,5 @@
 //! Reads all files of this storage again, slowly, and finds what nobody has asked for: damaged and missing copies, which are
-//! marked and so repaired, and bytes that no row stands for, which are removed. How far it is lies in the first store path, so a
+//! marked and so repaired, and bytes that no row stands for, which are told. How far it is lies in the first store path, so a
 //! restart goes on with a pass.
 
 use std::io;
@@ -178,7 +178,7 @@ async fn pass(service: &Arc<StorageService>) -> Result<(), DbError> {
         service.scrub.books().after = Some((next.path_index, next.path));
     }
     for path in service.volume.paths().iter().filter(|path| !path.is_shared()) {
-        remove_orphans(service, path).await?;
+        count_orphans(service, path).await?;
     }
     let state = {
         let mut books = service.scrub.books();
@@ -300,27 +300,15 @@ async fn read(
     Ok(())
 }
 
-/// Removes bytes under final names that no row stands for, or ever will.
-async fn remove_orphans(service: &StorageService, path: &Arc<StorePath>) -> Result<(), DbError> {
+/// Counts bytes under final names that no row stands for. They are left where they are: the catalog may be an older one that was
+/// restored, and then they are all there is of files that were acknowledged.
+async fn count_orphans(service: &StorageService, path: &Arc<StorePath>) -> Result<(), DbError> {
     for folder in folders(path.root().to_owned()).await {
-        let listed = folder.clone();
-        let places = spawn_blocking(move || settled_in(&listed)).await.unwrap_or_default();
+        let places = spawn_blocking(move || settled_in(&folder)).await.unwrap_or_default();
         for place in places {
-            let catalog = service.files.catalog();
-            if catalog.has_copy(path.index(), &place.path()).await?
-                || catalog.seal(path.index(), &place.path()).await?
-            {
-                continue;
-            }
-            tracing::warn!(
-                path = path.written(),
-                place = place.path(),
-                "bytes that no row stands for: removing them"
-            );
-            service.scrub.count(|pass| pass.orphans += 1);
-            let (owner, gone) = (path.clone(), place);
-            if let Ok(Err(error)) = spawn_blocking(move || owner.remove(&gone)).await {
-                tracing::warn!(%error, "cannot remove them");
+            if !service.files.catalog().has_copy(path.index(), &place.path()).await? {
+                tracing::warn!(path = path.written(), place = place.path(), "bytes that no row stands for");
+                service.scrub.count(|pass| pass.orphans += 1);
             }
         }
     }

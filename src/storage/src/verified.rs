@@ -97,9 +97,29 @@ impl Verified {
                 None => return Ok(Lookup::Missing),
             }
         };
-        let known = Arc::new(Known::new(stamp, entry.size, sums));
+        Ok(Lookup::Found(self.note(key, stamp, entry.size, sums)))
+    }
+
+    /// The same with sums that were made just now.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub(crate) fn learn(
+        &self,
+        path: &StorePath,
+        entry: &Entry,
+        source: &DiskFile,
+        sums: &Sums,
+    ) -> io::Result<Option<Check>> {
+        let Some(place) = entry.place() else { return Ok(None) };
+        let key = (path.index(), place.clone());
+        Ok(Some(self.note(key, source.stamp()?, entry.size, sums.as_slice().into())))
+    }
+
+    fn note(&self, key: (u32, Place), stamp: Stamp, size: u64, sums: Box<[u32]>) -> Check {
+        let known = Arc::new(Known::new(stamp, size, sums));
         self.files.insert(key, known.clone());
-        Ok(Lookup::Found(Check { known, always }))
+        Check { known, always: self.reads == VerifyReads::Always }
     }
 }
 

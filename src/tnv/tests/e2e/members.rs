@@ -69,7 +69,7 @@ fn a_storage_that_was_drained_under_load_may_be_wiped() {
         wait(20);
         // Another one with empty paths takes its place.
         group.restart(0);
-        assert_ne!(group.state_of(group.address(0))["id"], id);
+        eventually("it is a new member", || (group.state_of(group.address(0))["id"] != id).then_some(()));
     });
     let count = workers.iter().map(|worker| worker.count(&group)).sum();
     group.wait_bytes_at_all(count);
