@@ -1,12 +1,13 @@
 //! The other storages of a group that keeps copies: where they are, and whom to ask for a file.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use rand::seq::SliceRandom;
-use tnv_client::{Options, StorageClient, TrackerClient};
+use tnv_client::{ClientError, Options, StorageClient, TrackerClient};
 use tnv_common::database::DbError;
 use tnv_proto::state::ClusterState;
 use tnv_proto::{FileKey, Keep, MemberAction, MemberRequest, PushedPlace};
@@ -244,16 +245,27 @@ impl Peers {
         self.news.wake.notify_one();
     }
 
-    /// Returns when no other member remembers the row of this file, which is gone from the catalog: each has said so, or it
-    /// is `forgotten`, when nobody uses what was read before.
+    /// Returns when no other member remembers the row of this file, which is gone from the catalog: each has said so, or its
+    /// process is gone and its memory with it, or it is `forgotten`, when nobody uses what was read before.
     pub(crate) async fn settle_delete(&self, key: &FileKey, forgotten: tokio::time::Instant) {
         let asked = timeout_at(forgotten, async {
             let members = self.catalog.members().await?;
-            let ids: Vec<_> =
-                members.into_iter().map(|member| member.id).filter(|id| *id != self.own).collect();
+            let others: HashMap<String, String> = members
+                .into_iter()
+                .filter(|member| member.id != self.own)
+                .map(|member| (member.id, member.address))
+                .collect();
+            let ids: Vec<_> = others.keys().cloned().collect();
             let is_known = self.search(&ids).await.len() == ids.len();
-            let peers = self.known().values().map(|peer| peer.news.clone()).collect();
-            Ok::<bool, DbError>(self.notify(peers, key).await && is_known)
+            let listener = |(id, peer): (&String, &Peer)| Listener {
+                client: peer.news.clone(),
+                // Each writes its address before it reads the first row: whoever has moved reads none that is gone.
+                is_where_it_began: others
+                    .get(id)
+                    .is_some_and(|began| port(began) == port(peer.news.address())),
+            };
+            let listeners = self.known().iter().map(listener).collect();
+            Ok::<bool, DbError>(self.notify(listeners, key).await && is_known)
         });
         if !matches!(asked.await, Ok(Ok(true))) {
             sleep_until(forgotten).await;
@@ -347,26 +359,46 @@ impl Peers {
     /// Tells all but those that have just failed: who does not listen holds up the others, and looks by itself later.
     async fn tell_all(&self, file: &FileKey) {
         let listening = |peer: &&Peer| !peer.has_failed();
-        let peers: Vec<_> = self.known().values().filter(listening).map(|peer| peer.news.clone()).collect();
-        self.notify(peers, file).await;
+        let listener = |peer: &Peer| Listener { client: peer.news.clone(), is_where_it_began: false };
+        let listeners = self.known().values().filter(listening).map(listener).collect();
+        self.notify(listeners, file).await;
     }
 
-    /// Whether each of these has heard of it.
-    async fn notify(&self, peers: Vec<StorageClient>, file: &FileKey) -> bool {
-        let tell = |peer: StorageClient| async move {
-            let told = timeout(PATIENCE, peer.notice(file)).await;
-            if !matches!(told, Ok(Ok(()))) {
-                tracing::debug!(peer = peer.address(), "a peer was not told; it looks by itself later");
-                self.doubt(peer.address());
+    /// Whether each of these has heard of it, or remembers nothing.
+    async fn notify(&self, listeners: Vec<Listener>, file: &FileKey) -> bool {
+        let tell = |Listener { client, is_where_it_began }: Listener| async move {
+            let told = timeout(PATIENCE, client.notice(file)).await;
+            if matches!(told, Ok(Ok(()))) {
+                return true;
             }
-            matches!(told, Ok(Ok(())))
+            tracing::debug!(peer = client.address(), "a peer was not told; it looks by itself later");
+            self.doubt(client.address());
+            is_where_it_began && matches!(told, Ok(Err(error)) if is_refused(&error))
         };
-        join_all(peers.into_iter().map(tell)).await.into_iter().all(|told| told)
+        join_all(listeners.into_iter().map(tell)).await.into_iter().all(|told| told)
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, Peer>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A member that is told of something.
+struct Listener {
+    client: StorageClient,
+    /// Whether it is looked for where its last process has listened from its beginning on.
+    is_where_it_began: bool,
+}
+
+/// Whether nothing listens there. A process that hangs has its connections accepted by the system, and one whose host is out
+/// of reach does not answer at all.
+fn is_refused(error: &ClientError) -> bool {
+    matches!(error, ClientError::Unreachable { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// What stands behind the host: that may be written in several ways.
+fn port(address: &str) -> Option<&str> {
+    address.rsplit_once(':').map(|(_, port)| port)
 }
 
 /// Addresses by identity, and who is active. One that has moved stands there twice: where it is active counts.

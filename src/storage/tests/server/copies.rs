@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tnv_common::config::WrittenPath;
 use tnv_proto::{Checksum, Command, Download, ErrorCode, Read, Request};
@@ -148,6 +149,31 @@ async fn a_delete_reaches_who_was_away_and_nothing_comes_back() {
     two.delete("copied").await.unwrap();
     assert_eq!(one.download("copied").await.unwrap_err().code, ErrorCode::NOT_FOUND);
     group.until_files(&["one", "two"], 1).await;
+    one.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delete_does_not_wait_for_a_storage_whose_process_is_gone() {
+    let mut group = Group::new().await;
+    // Longer than any reply is waited for here.
+    group.0.config.row_lease = Duration::from_secs(60);
+    let (one, two) = (group.start("one").await, group.start("two").await);
+    let files: Vec<_> = (0..10).map(|n| format!("file{n}")).collect();
+    for file in &files {
+        one.upload(file, &pattern(5_000, 1)).await.unwrap();
+        assert!(two.download(file).await.is_ok());
+    }
+    group.until_files(&["one", "two"], files.len()).await;
+    two.stop().await;
+    for file in &files {
+        one.delete(file).await.unwrap();
+    }
+    let two = group.start("two").await;
+    for file in &files {
+        assert_eq!(two.download(file).await.unwrap_err().code, ErrorCode::NOT_FOUND, "{file}");
+    }
+    group.until_files(&["one", "two"], 0).await;
     one.stop().await;
     two.stop().await;
 }

@@ -7,6 +7,7 @@
 mod harness;
 
 mod browser;
+mod chaos;
 mod client_cli;
 mod cluster;
 mod databases;

@@ -15,13 +15,25 @@ use crate::peers::work::{Counts, Worker, under_load};
 const REFUSED: i32 = 4;
 
 impl Group {
+    /// Who the storage is, as trackers know it, once they do.
+    #[track_caller]
+    pub(crate) fn identity(&self, storage: usize) -> String {
+        eventually("its identity", || {
+            let state = Wire::connect(self.tracker()).call(STATE, &[]).ok();
+            let state: Value = serde_json::from_slice(&state).ok()?;
+            let mut storages = state["groups"][0]["storages"].as_array()?.iter();
+            let found = storages.find(|found| found["address"] == self.address(storage))?;
+            found["id"].as_str().filter(|id| !id.is_empty()).map(str::to_owned)
+        })
+    }
+
     fn client(&self, words: &[&str]) -> Output {
         self.lab.client(&[&[self.tracker(), "--json"], words].concat())
     }
 
     /// What a command says that succeeds.
     #[track_caller]
-    fn client_ok(&self, words: &[&str]) -> Value {
+    pub(crate) fn client_ok(&self, words: &[&str]) -> Value {
         let output = self.client(words);
         assert!(output.status.success(), "{words:?}: {:?}", text(&output));
         serde_json::from_slice(&output.stdout).unwrap()

@@ -14,40 +14,54 @@ const FETCH: u8 = 83;
 pub(crate) struct Group {
     roles: Vec<Role>,
     storages: Vec<Server>,
-    tracker: Server,
-    _id: Server,
+    /// Tracker and id server, and how they are started.
+    others: [(Role, Server); 2],
     /// Last, so that it is there until all others are gone.
     pub(crate) lab: Lab,
 }
 
 impl Group {
     pub(crate) fn start() -> Group {
-        Group::start_with(|tracker| tracker)
+        Group::start_with(|tracker| tracker, |storage| storage)
+    }
+
+    /// Whose storages answer uploads when two of them have the file, or refuse them.
+    pub(crate) fn acknowledging_two() -> Group {
+        Group::start_with(
+            |tracker| tracker,
+            |storage| storage.set("ack_copies", "2").set("ack_strict", "true"),
+        )
     }
 
     /// With a tracker that notices within a second who is gone.
     pub(crate) fn watched() -> Group {
-        Group::start_with(|tracker| tracker.set("check_interval", "50ms").set("offline_after", "1s"))
+        let quick = |tracker: Role| tracker.set("check_interval", "50ms").set("offline_after", "1s");
+        Group::start_with(quick, |storage| storage)
     }
 
-    fn start_with(change: impl FnOnce(Role) -> Role) -> Group {
+    fn start_with(of_tracker: impl FnOnce(Role) -> Role, of_storage: impl Fn(Role) -> Role) -> Group {
         let lab = Lab::new();
-        let (tracker, id) = (change(Role::tracker(&lab)).start(&lab), Role::id(&lab).start(&lab));
+        let others = [of_tracker(Role::tracker(&lab)), Role::id(&lab)].map(|role| {
+            let server = role.start(&lab);
+            (role, server)
+        });
+        let [(_, tracker), (_, id)] = &others;
         let role = |n: usize| {
-            Role::storage(&lab, &store(n), &[&tracker.address], &[&id.address])
+            let role = Role::storage(&lab, &store(n), &[&tracker.address], &[&id.address])
                 .set("replication", "copies")
                 .set("heartbeat_interval", "200ms")
                 .set("row_lease", "1s")
-                .named(&store(n))
+                .named(&store(n));
+            of_storage(role)
         };
         let roles: Vec<_> = (0..STORAGES).map(role).collect();
         let storages = roles.iter().map(|role| role.start(&lab)).collect();
         wait_serving(&tracker.address, STORAGES);
-        Group { roles, storages, tracker, _id: id, lab }
+        Group { roles, storages, others, lab }
     }
 
     pub(crate) fn tracker(&self) -> &str {
-        &self.tracker.address
+        &self.others[0].1.address
     }
 
     pub(crate) fn address(&self, storage: usize) -> &str {
@@ -68,6 +82,13 @@ impl Group {
 
     pub(crate) fn restart(&mut self, storage: usize) {
         self.storages[storage] = self.roles[storage].start(&self.lab);
+    }
+
+    /// Kills the tracker (0) or the id server (1), and starts it again once `meanwhile` has come to its end.
+    pub(crate) fn without(&mut self, other: usize, meanwhile: impl FnOnce()) {
+        self.others[other].1.process.kill();
+        meanwhile();
+        self.others[other].1 = self.others[other].0.start(&self.lab);
     }
 
     #[track_caller]

@@ -42,6 +42,8 @@ pub(crate) struct Worker {
     addresses: Vec<String>,
     random: Random,
     files: BTreeMap<String, File>,
+    /// No id is used twice, however often it is put to work.
+    next: usize,
     refused_reads: usize,
 }
 
@@ -82,16 +84,20 @@ impl Drop for StopOnDrop<'_> {
 impl Worker {
     pub(crate) fn new(name: usize, group: &Group, seed: u64) -> Worker {
         let addresses = (0..STORAGES).map(|storage| group.address(storage).to_owned()).collect();
-        Worker { name, addresses, random: Random::new(seed), files: BTreeMap::new(), refused_reads: 0 }
+        Worker {
+            name,
+            addresses,
+            random: Random::new(seed),
+            files: BTreeMap::new(),
+            next: 0,
+            refused_reads: 0,
+        }
     }
 
     fn run(mut self, stop: &AtomicBool, answered: &Sender<()>) -> Worker {
-        for n in 0.. {
-            if stop.load(Ordering::Relaxed) {
-                break;
-            }
+        while !stop.load(Ordering::Relaxed) {
             let done = match self.random.below(10) {
-                0..4 => self.upload(n),
+                0..4 => self.upload(),
                 4..6 => self.delete(),
                 _ => self.read(),
             };
@@ -108,8 +114,9 @@ impl Worker {
         call(&mut Wire::try_connect(&self.addresses[storage])?)
     }
 
-    fn upload(&mut self, n: usize) -> bool {
-        let file = format!("w{}n{n}", self.name);
+    fn upload(&mut self) -> bool {
+        let file = format!("w{}n{}", self.name, self.next);
+        self.next += 1;
         let len = match self.random.below(8) {
             0 => 0,
             1 => self.random.below(2_000_000),
