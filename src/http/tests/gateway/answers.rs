@@ -183,7 +183,7 @@ async fn cors_is_off_unless_configured() {
 
 const EXPOSED: &str = "Content-Range, Accept-Ranges, ETag, Content-Length, Content-Disposition, Location, \
                        Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm, \
-                       Upload-Offset, Upload-Length, Upload-Expires, Upload-Metadata";
+                       Upload-Offset, Upload-Length, Upload-Expires, Upload-Metadata, Tnv-Copies";
 
 #[tokio::test]
 async fn cors_for_listed_origins() {
