@@ -1,7 +1,8 @@
 //! The sums of files' blocks, each file's in a file of its own below `.tnv-sums`. They are a cache: nothing is synced, and what
 //! is missing or torn is made again. Every method blocks.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use tnv_proto::Checksum;
@@ -27,7 +28,9 @@ impl StorePath {
         let path = self.sums_path(place);
         let keep = || {
             std::fs::create_dir_all(path.parent().unwrap_or(self.root()))?;
-            std::fs::write(&path, sums.encode(size, blake3))
+            // A torn one is not written over: somebody may be reading it.
+            remove_if_there(&path)?;
+            File::create_new(&path)?.write_all(&sums.encode(size, blake3))
         };
         if let Err(error) = keep() {
             tracing::debug!(path = %path.display(), %error, "checksums of blocks are not kept");
