@@ -67,6 +67,8 @@ impl CopyError {
     fn back_off(&self, tries: u32, share: f64) -> Duration {
         let longest = match self {
             CopyError::NoHolder | CopyError::Peer(_) | CopyError::Broken(_) => ABSENCE,
+            // An id server or the database that is away may be back as well.
+            CopyError::Here(failure) if failure.code == ErrorCode::UNAVAILABLE => ABSENCE,
             CopyError::Catalog(_) | CopyError::Wrong { .. } | CopyError::Here(_) => BACK_OFF.1,
         };
         BACK_OFF.0.saturating_mul(1 << tries.min(16)).min(longest).mul_f64(share)
@@ -305,6 +307,8 @@ mod tests {
         let here = CopyError::Here(Failure::new(ErrorCode::NO_SPACE, "no room"));
         assert_eq!(pauses(&here), [1, 2, 4, 512, 600, 600, 600]);
         assert_eq!(pauses(&CopyError::NoHolder), [1, 2, 4, 15, 15, 15, 15]);
+        let away = CopyError::Here(Failure::new(ErrorCode::UNAVAILABLE, "no number"));
+        assert_eq!(pauses(&away), pauses(&CopyError::NoHolder));
         assert_eq!(here.back_off(0, 0.5), Duration::from_millis(500));
     }
 }
