@@ -80,8 +80,13 @@ impl Held {
         let settle = async {
             loop {
                 sleep(LOOK_INTERVAL).await;
-                for place in self.waiting() {
-                    self.settle_one(&*catalog, &place).await;
+                for (place, is_overdue) in self.waiting() {
+                    if is_overdue {
+                        self.settle_one(&*catalog, &place).await;
+                    } else if matches!(catalog.has_copy(place.path_index, &place.path).await, Ok(true)) {
+                        // Whoever wrote the rows has not come to say so.
+                        self.keep(&[place]).await;
+                    }
                 }
             }
         };
@@ -99,10 +104,11 @@ impl Held {
         let _ = spawn_blocking(settle).await;
     }
 
-    fn waiting(&self) -> Vec<PushedPlace> {
+    /// What has waited for longer than a look takes, and whether that is too long.
+    fn waiting(&self) -> Vec<(PushedPlace, bool)> {
         let files = self.files();
-        let waiting = files.iter().filter(|(_, file)| file.since.elapsed() > PATIENCE);
-        waiting.map(|(place, _)| place.clone()).collect()
+        let waiting = files.iter().filter(|(_, file)| file.since.elapsed() > LOOK_INTERVAL);
+        waiting.map(|(place, file)| (place.clone(), file.since.elapsed() > PATIENCE)).collect()
     }
 
     fn files(&self) -> MutexGuard<'_, HashMap<PushedPlace, HeldFile>> {

@@ -124,19 +124,13 @@ impl Peers {
     }
 
     /// Those with these identities that can be reached, in the order in which they should be asked: any that beats first,
-    /// one that failed a short while ago last. If none of them is known yet, it is looked where they are.
+    /// one that failed a short while ago last. If any of them is not known yet, it is looked where it is.
     pub(crate) async fn find(&self, ids: &[String]) -> Vec<StorageClient> {
-        let found = self.known_of(ids);
-        if found.is_empty() && !ids.is_empty() { self.search(ids).await } else { found }
-    }
-
-    /// Those with these identities, after another look if any of them is not known.
-    async fn search(&self, ids: &[String]) -> Vec<StorageClient> {
         let found = self.known_of(ids);
         if found.len() == ids.len() {
             return found;
         }
-        // One look for all who wait.
+        // Also where only one is not known: it may be the one that is there. One look for all who wait.
         let mut last = self.last_look.lock().await;
         if last.is_none_or(|last| last.elapsed() > LOOK_PAUSE) {
             self.look_around().await;
@@ -178,7 +172,7 @@ impl Peers {
 
     /// Those of these that answer: each is asked, for what others have said of it may be old.
     pub(crate) async fn in_reach(&self, ids: &[String]) -> Vec<String> {
-        self.search(ids).await;
+        self.find(ids).await;
         let asked: Vec<(String, StorageClient)> = {
             let known = self.known();
             ids.iter().filter_map(|id| Some((id.clone(), known.get(id)?.news.clone()))).collect()
@@ -256,7 +250,7 @@ impl Peers {
                 .map(|member| (member.id, member.address))
                 .collect();
             let ids: Vec<_> = others.keys().cloned().collect();
-            let is_known = self.search(&ids).await.len() == ids.len();
+            let is_known = self.find(&ids).await.len() == ids.len();
             let listener = |(id, peer): (&String, &Peer)| Listener {
                 client: peer.news.clone(),
                 // Each writes its address before it reads the first row: whoever has moved reads none that is gone.

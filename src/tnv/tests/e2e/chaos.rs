@@ -87,14 +87,17 @@ fn kills_and_lost_disks_lose_nothing_that_was_acknowledged_with_two_copies() {
         }
         say(&format!("seed {seed}: {killed} kills, {wiped} disks lost, {counts:?}"));
     }
-    assert!(counts.present > 0 && counts.gone > 0, "{counts:?}");
+    let Counts { present, gone, doubtful_present, doubtful_gone, refused_reads } = counts;
+    // Two of three are always there.
+    assert!(refused_reads * 20 <= present, "{counts:?}");
+    assert!(present > 0 && gone > 0 && present + gone > doubtful_present + doubtful_gone, "{counts:?}");
 }
 
 #[test]
 fn a_disk_that_is_lost_right_behind_the_reply_loses_no_file() {
     let mut group = Group::acknowledging_two();
     let mut there = Vec::new();
-    for round in 0..6 {
+    for round in 0..4 {
         let taker = round % STORAGES;
         let identity = group.identity(taker);
         for (n, len) in [0, 5_000, 300_000, 3_000_000].into_iter().enumerate() {
@@ -114,7 +117,7 @@ fn a_disk_that_is_lost_right_behind_the_reply_loses_no_file() {
             }
         }
         group.restart(taker);
-        group.wait_bytes_at_all(there.len());
+        wait_until_all_have(&group, there.len());
         eventually("it may be removed", || {
             group.lab.client(&[group.tracker(), "remove", &identity]).status.success().then_some(())
         });

@@ -45,6 +45,27 @@ fn storages_are_killed_under_load_and_all_have_what_was_acknowledged() {
     say(&format!("seed {seed}: {KILLS} kills, {counts:?}"));
 }
 
+/// `TNV_READ_AT_ONCE` says how many uploads there are.
+#[test]
+fn what_is_read_at_once_from_another_storage_is_there() {
+    let uploads = std::env::var("TNV_READ_AT_ONCE").ok().and_then(|text| text.parse().ok()).unwrap_or(500);
+    let seed = Random::seed();
+    say(&format!("seed {seed}"));
+    let mut random = Random::new(seed);
+    let group = Group::start();
+    let mut wires: Vec<Wire> = (0..STORAGES).map(|storage| group.wire(storage)).collect();
+    for n in 0..uploads {
+        let (taker, step) =
+            (random.below(STORAGES as u64) as usize, 1 + random.below(STORAGES as u64 - 1) as usize);
+        let len = if random.below(20) == 0 { random.below(400_000) } else { random.below(9_000) };
+        let (key, contents) = (key(APP, USER, &format!("f{n}")), Pattern::new(random.next(), len).bytes());
+        wires[taker].upload(&key, &contents).ok();
+        let found = wires[(taker + step) % STORAGES].download(&key, 0, 0);
+        assert!(found.ok() == contents, "upload {n} of {len} bytes at {taker}, seed {seed}");
+    }
+    say(&format!("seed {seed}: {uploads} uploads, each read at once from another storage"));
+}
+
 #[test]
 fn a_storage_that_lost_its_disk_is_filled_and_nothing_deleted_comes_back() {
     const FILES: u64 = 40;
